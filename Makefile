@@ -1,0 +1,51 @@
+# Targets make their own .venv from the pins; nothing is installed outside this directory.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PINS := deploy/requirements.txt
+STAMP := .venv/installed-from-pins
+
+.PHONY: help demo run test clean pins
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo    route simulated questions and show what it saved; no key, no network'
+	@echo 'make run     serve the sandbox on http://127.0.0.1:8080; no key, no network'
+	@echo 'make test    format, lint, types, layers, tests, coverage; stops at the first failure'
+	@echo 'make pins    resolve the dependencies again into $(PINS); needs uv'
+	@echo 'make clean   remove .venv and what tools left behind; records in data/ stay'
+	@echo 'All need Python 3.11, 3.12 or 3.13; name another one with PYTHON=python3.12'
+
+demo: $(STAMP)
+	$(BIN)/autoshift demo
+
+run: $(STAMP)
+	$(BIN)/autoshift serve --sandbox
+
+test: $(STAMP)
+	@echo '[1/6] ruff format --check' && $(BIN)/ruff format --check .
+	@echo '[2/6] ruff check' && $(BIN)/ruff check .
+	@echo '[3/6] mypy' && $(BIN)/mypy
+	@echo '[4/6] lint-imports' && $(BIN)/lint-imports
+	@echo '[5/6] pytest' && $(BIN)/coverage run -m pytest
+	@echo '[6/6] coverage' && $(BIN)/coverage report
+
+$(STAMP): pyproject.toml $(PINS)
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo 'Autoshift needs Python 3.11, 3.12 or 3.13; $(PYTHON) is '"$$($(PYTHON) -V 2>&1)"'; try: make PYTHON=python3.12' >&2; exit 1; }
+	@echo 'Setting up .venv: the first time takes a minute or two'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r $(PINS)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+RESOLVE := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header
+
+pins:
+	$(RESOLVE) --upgrade --group dev --group build -o $(PINS)
+	$(RESOLVE) --group build -c $(PINS) -o deploy/requirements-image.txt
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage build dist
+	find app tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,201 @@
+"""A tier's answer: chunks brought into one form, and put together again for judging.
+
+Source: openai/openai-openapi, `CreateChatCompletionResponse` and its stream variant. Providers
+stray from it in known ways; what can be repaired without guessing is, the rest is a failure.
+"""
+
+from dataclasses import dataclass, field
+from typing import TypeGuard
+
+import orjson
+
+from app.errors import UpstreamBrokenError
+from app.records import Usage
+from app.wire import FINISH_REASONS, Json
+
+TOOL_CALLS = 128
+
+_FINISH_REASONS = {
+    "eos": "stop",
+    "eos_token": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_length": "length",
+    "tool_use": "tool_calls",
+    "tool_call": "tool_calls",
+    "safety": "content_filter",
+    "content_filtered": "content_filter",
+}
+
+
+@dataclass(slots=True)
+class ToolCall:
+    """A tool call, put together from its deltas; `arguments` is JSON text."""
+
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(slots=True)
+class Answer:
+    """What one tier said; `chunks` are the provider's own, kept for the reply."""
+
+    chunks: list[Json] = field(default_factory=list)
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    finish_reason: str | None = None
+    model: str | None = None
+    usage: Usage | None = None
+    _text: list[str] = field(default_factory=list)
+    _refusal: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "".join(self._text)
+
+    @property
+    def refusal(self) -> str:
+        return "".join(self._refusal)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.tool_calls or self.refusal or self.text.strip())
+
+    def add(self, chunk: Json, *, keep: bool = True) -> None:
+        """Take in the next normalised chunk: of a stream, or the one of a plain reply."""
+        if keep:
+            self.chunks.append(chunk)
+        self.model = chunk.get("model") or self.model
+        self.usage = parse_usage(chunk.get("usage")) or self.usage
+        for choice in chunk["choices"][:1]:
+            self.finish_reason = choice.get("finish_reason") or self.finish_reason
+            said = choice.get("delta") or choice.get("message") or {}
+            if text := said.get("content"):
+                self._text.append(text)
+            if refusal := said.get("refusal"):
+                self._refusal.append(refusal)
+            for call in said.get("tool_calls") or []:
+                self._add_tool_call(call)
+
+    def _add_tool_call(self, delta: Json) -> None:
+        while len(self.tool_calls) <= delta["index"]:
+            self.tool_calls.append(ToolCall())
+        call = self.tool_calls[delta["index"]]
+        inner = delta.get("function") or delta.get("custom") or {}
+        call.id = delta.get("id") or call.id
+        call.name += inner.get("name") or ""
+        call.arguments += inner.get("arguments") or inner.get("input") or ""
+
+
+def normalise_completion(body: Json, who: str) -> Json:
+    """A plain reply in the specification's form.
+
+    Errors: UpstreamBrokenError where there is no message to serve; `who` is the provider's name.
+    """
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices:
+        raise _broken(who, "choices")
+    for choice in choices:
+        if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
+            raise _broken(who, "message")
+        message = choice["message"]
+        message["role"] = "assistant"
+        message.setdefault("content", None)
+        _normalise_said(message, who)
+        choice.setdefault("index", 0)
+        choice.setdefault("logprobs", None)
+        _normalise_finish(choice)
+        if choice["finish_reason"] is None:
+            raise _broken(who, "finish_reason")
+    return body
+
+
+def normalise_chunk(body: Json, who: str) -> list[Json]:
+    """A chunk of a stream in the specification's form; the finish reason in a chunk of its own.
+
+    Errors: UpstreamBrokenError for a chunk no client could read.
+    """
+    choices = body.get("choices") or []
+    if not isinstance(choices, list):
+        raise _broken(who, "choices")
+    body["choices"] = choices
+    if not choices:
+        return [body] if body.get("usage") else []
+    finishes = []
+    for choice in choices:
+        if not isinstance(choice, dict) or not isinstance(choice.get("delta") or {}, dict):
+            raise _broken(who, "delta")
+        choice["delta"] = choice.get("delta") or {}
+        choice.setdefault("index", 0)
+        _normalise_said(choice["delta"], who)
+        _normalise_finish(choice)
+        if choice["finish_reason"] and _says_something(choice["delta"]):
+            finishes.append({**choice, "delta": {}, "logprobs": None})
+            choice["finish_reason"] = None
+    if not finishes:
+        return [body]
+    return [{**body, "usage": None}, {**body, "choices": finishes}]
+
+
+def parse_usage(usage: object) -> Usage | None:
+    """Usage as the provider reports it; None where it does not, or reports nonsense."""
+    if not isinstance(usage, dict):
+        return None
+    input_tokens, output_tokens = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if not _is_count(input_tokens) or not _is_count(output_tokens):
+        return None
+    cached_tokens = _detail(usage, "prompt_tokens_details", "cached_tokens")
+    return Usage(
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cached_tokens=min(cached_tokens, input_tokens),
+        reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
+    )
+
+
+def _normalise_said(said: Json, who: str) -> None:
+    content = said.get("content")
+    if content is not None and not isinstance(content, str):
+        raise _broken(who, "content")
+    calls = said.get("tool_calls")
+    if calls is None:
+        return
+    if not isinstance(calls, list) or len(calls) > TOOL_CALLS:
+        raise _broken(who, "tool_calls")
+    for position, call in enumerate(calls):
+        if not isinstance(call, dict):
+            raise _broken(who, "tool_calls")
+        index = call.setdefault("index", position)
+        if not _is_count(index) or index >= TOOL_CALLS:
+            raise _broken(who, "tool_calls.index")
+        function = call.get("function")
+        if isinstance(function, dict) and isinstance(function.get("arguments"), dict | list):
+            function["arguments"] = orjson.dumps(function["arguments"]).decode()
+
+
+def _normalise_finish(choice: Json) -> None:
+    given = choice.get("finish_reason")
+    if given is None or given in FINISH_REASONS:
+        choice["finish_reason"] = given
+        return
+    choice["finish_reason"] = _FINISH_REASONS.get(str(given).lower(), "stop")
+    choice["native_finish_reason"] = given
+
+
+def _says_something(delta: Json) -> bool:
+    return any(value for key, value in delta.items() if key != "role")
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _detail(usage: Json, group: str, name: str) -> int:
+    details = usage.get(group)
+    value = details.get(name) if isinstance(details, dict) else None
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _broken(who: str, what: str) -> UpstreamBrokenError:
+    return UpstreamBrokenError(f"{who}: its answer has no usable `{what}`")

@@ -1,0 +1,151 @@
+"""`POST /v1/chat/completions` and `GET /v1/models`."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import aclosing
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from app.api.body import ClientLeft, headers_of, read_body
+from app.api.render import send_error
+from app.api.replies import JsonReply, Reply, SseReply
+from app.catalogue import Catalogue
+from app.errors import GatewayError, MethodError, UnknownModelError
+from app.settings import Server
+from app.transmission import Order, Transmission
+from app.wire import parse_request
+
+logger = logging.getLogger(__name__)
+
+TENANT = "local"
+REPLY_RESERVE_S = 2.0
+
+
+class ChatEndpoint:
+    """The hot route, as a plain ASGI application: no framework stands between socket and loop."""
+
+    def __init__(
+        self,
+        *,
+        transmission: Transmission,
+        catalogue: Catalogue,
+        server: Server,
+        new_id: Callable[[], str],
+        simulated: bool,
+    ) -> None:
+        self._transmission = transmission
+        self._catalogue = catalogue
+        self._server = server
+        self._new_id = new_id
+        self._simulated = simulated
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; every failure ends in the envelope or in an error event."""
+        request_id = self._new_id()
+        try:
+            if scope["method"] != "POST":
+                raise MethodError(f"{scope['method']} is not possible here; use POST")
+            headers = headers_of(scope)
+            raw = await read_body(receive, headers, self._server.body_bytes)
+            order = self._order(request_id, raw, headers)
+        except ClientLeft:
+            return
+        except GatewayError as exc:
+            await send_error(send, exc, {"x-request-id": request_id})
+            return
+        reply = self._reply(order, send)
+        # Edge-triggered, so that what is being closed can still be awaited.
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(self._serve(order, reply))
+            attending = tasks.create_task(_cancel_when_gone(receive, serving))
+            keeping = tasks.create_task(reply.keep_alive())
+            serving.add_done_callback(lambda _: attending.cancel())
+            serving.add_done_callback(lambda _: keeping.cancel())
+
+    def _order(self, request_id: str, raw: bytes, headers: dict[str, str]) -> Order:
+        request = parse_request(raw, headers)
+        route = self._catalogue.route(request)
+        return Order(
+            id=request_id,
+            tenant=TENANT,
+            request=request,
+            policy=route.policy,
+            ladder=route.ladder,
+            kind=route.kind,
+            deadline_s=deadline_s(headers, self._server.deadline_s),
+        )
+
+    def _reply(self, order: Order, send: Send) -> Reply:
+        created_s = int(time.time())
+        if not order.request.stream:
+            return JsonReply(order, send, created_s=created_s, simulated=self._simulated)
+        return SseReply(
+            order,
+            send,
+            created_s=created_s,
+            simulated=self._simulated,
+            hold_s=self._server.hold_s,
+        )
+
+    async def _serve(self, order: Order, reply: Reply) -> None:
+        try:
+            async with aclosing(self._transmission.run(order)) as events:
+                async for event in events:
+                    await reply.take(event)
+            await reply.end()
+        except GatewayError as exc:
+            await reply.fail(exc)
+        except Exception:
+            # A bug must not reach the client as a cut connection, nor end the process.
+            logger.exception("a request failed on a bug", extra={"request_id": order.id})
+            await reply.fail(GatewayError("internal error", code="internal_error"))
+
+
+async def _cancel_when_gone(receive: Receive, serving: "asyncio.Task[None]") -> None:
+    """A client that leaves stops the spending: whatever is under way is cancelled."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    serving.cancel()
+
+
+def deadline_s(headers: dict[str, str], configured_s: float) -> float:
+    """The time this request has: what is configured, or less where the client says it waits less."""
+    for name in ("x-stainless-read-timeout", "x-stainless-timeout"):
+        try:
+            hint_s = float(headers[name]) - REPLY_RESERVE_S
+        except (KeyError, ValueError):
+            continue
+        if hint_s > 0:
+            return min(configured_s, hint_s)
+    return configured_s
+
+
+def chat_router(catalogue: Catalogue, started_s: float) -> APIRouter:
+    """The routes about models; `started_s` is what they are said to have been created at."""
+    router = APIRouter()
+
+    def model(name: str) -> dict[str, object]:
+        return {
+            "id": name,
+            "object": "model",
+            "created": int(started_s),
+            "owned_by": "autoshift",
+        }
+
+    @router.get("/models")
+    async def list_models() -> JSONResponse:
+        return JSONResponse(
+            {"object": "list", "data": [model(name) for name in catalogue.names]}
+        )
+
+    @router.get("/models/{name:path}")
+    async def get_model(name: str) -> JSONResponse:
+        if name not in catalogue.names:
+            raise UnknownModelError(f"the model {name[:100]!r} does not exist here", param="model")
+        return JSONResponse(model(name))
+
+    return router

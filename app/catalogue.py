@@ -1,0 +1,115 @@
+"""The model names clients may use, and what each of them means."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from app.errors import RequestError, SettingsError, UnknownModelError
+from app.policies.fixed import Always
+from app.policy import Policy
+from app.records import Kind
+from app.tiers import TierLadder
+from app.wire import ChatRequest
+
+AUTO = "auto"
+
+_PARAMETERS = {
+    "tools": "tools",
+    "json_object": "response_format",
+    "json_schema": "response_format",
+    "logprobs": "logprobs",
+    "vision": "messages",
+    "audio": "messages",
+    "files": "messages",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How a request is to be served: by which policy, over which tiers."""
+
+    policy: Policy
+    ladder: TierLadder
+    kind: Kind
+
+
+class Catalogue:
+    """`auto`, `auto:<policy>`, tier names, tier models, and configured aliases of these."""
+
+    def __init__(
+        self,
+        *,
+        ladder: TierLadder,
+        policies: Mapping[str, Policy],
+        default: str,
+        aliases: Mapping[str, str],
+    ) -> None:
+        if default not in policies:
+            raise SettingsError(f"policy: {default!r} is none of {', '.join(policies)}")
+        self._ladder = ladder
+        self._policies = policies
+        self._default = default
+        self._aliases = aliases
+        for alias, name in aliases.items():
+            if name not in self.names or name in aliases:
+                raise SettingsError(f"aliases.{alias}: {name!r} is not a model of this gateway")
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Every name a client may give, `auto` first."""
+        names = [AUTO, *(f"{AUTO}:{policy}" for policy in self._policies)]
+        names += [name for tier in self._ladder for name in (tier.name, tier.model)]
+        return list(dict.fromkeys([*names, *self._aliases]))
+
+    def route(self, request: ChatRequest) -> Route:
+        """What the request's `model` asks for.
+
+        Errors: UnknownModelError; RequestError where no tier can serve the request.
+        """
+        name = self._aliases.get(request.model, request.model)
+        if name == AUTO or name.startswith(f"{AUTO}:"):
+            asked = request.extension.policy or name.removeprefix(AUTO).removeprefix(":")
+            return Route(self._policy(asked or self._default), self._able(request), "routed")
+        for tier in self._ladder:
+            if name in {tier.name, tier.model}:
+                only = self._ladder.only(frozenset({tier.name}))
+                return Route(Always(tier.name), only, "pinned")
+        raise UnknownModelError(
+            f"the model {name[:100]!r} does not exist here; use 'auto', or one of "
+            f"{', '.join(self._ladder.names)}",
+            param="model",
+        )
+
+    def _policy(self, name: str) -> Policy:
+        if name in self._policies:
+            return self._policies[name]
+        hint = "'value' is not yet there; " if name == "value" else ""
+        raise UnknownModelError(
+            f"{hint}the policy {name[:100]!r} does not exist; use one of "
+            f"{', '.join(self._policies)}",
+            param="model",
+        )
+
+    def _able(self, request: ChatRequest) -> TierLadder:
+        """The tiers that can serve this request: what it needs, and how long it is."""
+        needs, prompt_tokens = request.needs(), request.prompt_tokens()
+        able = {tier.name for tier in self._ladder if tier.can(needs, prompt_tokens)}
+        if able:
+            return self._ladder.only(frozenset(able))
+        for need in sorted(needs):
+            if not any(tier.can(frozenset({need}), 0) for tier in self._ladder):
+                raise RequestError(
+                    f"no tier supports {need}",
+                    code="unsupported_parameter",
+                    param=_PARAMETERS[need],
+                )
+        if any(tier.can(needs, 0) for tier in self._ladder):
+            raise RequestError(
+                f"the prompt has about {prompt_tokens} tokens, more than any tier takes",
+                code="context_length_exceeded",
+                param="messages",
+            )
+        raise RequestError(
+            f"no single tier supports all of {', '.join(sorted(needs))}",
+            code="unsupported_parameter",
+            param=_PARAMETERS[min(needs)],
+        )

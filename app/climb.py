@@ -1,0 +1,87 @@
+"""The climb that cascading policies share: ask, have it judged, accept it or go one tier up."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from app.policy import Accept, Action, Ask, Context, Judge, Stop
+from app.records import Arrival, Attempt
+from app.tiers import TierLadder
+
+JudgeRule: TypeAlias = Callable[[TierLadder, str], str | None]
+"""Which tier judges the answers of this one; None: nobody does."""
+
+
+def climb(
+    context: Context,
+    attempts: Sequence[Attempt],
+    *,
+    first: Callable[[], Ask],
+    judged_by: JudgeRule,
+    trusted: Callable[[Attempt], bool] = lambda _: False,
+) -> Action:
+    """The next action of a climb.
+
+    `trusted` says whether an answer may be served though its judge gave no verdict.
+    """
+    if not attempts:
+        return first()
+    last, attempt = len(attempts) - 1, attempts[-1]
+    if not attempt.ended:
+        return go_on(context, attempts, "after_failure")
+    if context.single or attempt.outcome == "censored":
+        return Accept(last)
+    if attempt.refused:
+        return go_on(context, attempts, "after_reject")
+    if attempt.valid:
+        return Accept(last)
+    judge = judged_by(context.ladder, attempt.tier)
+    if judge is None:
+        return Accept(last)
+    if not attempt.verdicts:
+        return Judge(last, by=judge)
+    return Accept(last) if trusted(attempt) else go_on(context, attempts, "after_reject")
+
+
+def go_on(context: Context, attempts: Sequence[Attempt], arrived: Arrival) -> Action:
+    """The nearest tier above that was not tried; with none left, the best that can be had.
+
+    Availability is not quality: where the tiers above are down, an earlier answer is served, or a
+    lower tier asked, rather than nothing.
+    """
+    ladder = context.ladder
+    tried = {attempt.tier for attempt in attempts}
+    above = [tier for tier in ladder.above(attempts[-1].tier) if tier.name not in tried]
+    if above:
+        return Ask(above[0].name, arrived, live=len(above) == 1)
+    served = best_ended(ladder, attempts)
+    if served is None:
+        untried = [tier for tier in reversed(ladder.tiers) if tier.name not in tried]
+        if untried:
+            return Ask(untried[0].name, "after_failure", live=True)
+    return Stop(served)
+
+
+def best_ended(ladder: TierLadder, attempts: Sequence[Attempt]) -> int | None:
+    """The attempt of the highest tier that has an answer; None where none has."""
+    ended = [index for index, attempt in enumerate(attempts) if attempt.ended]
+    return max(ended, key=lambda index: ladder.names.index(attempts[index].tier), default=None)
+
+
+def judge_rule(by: str) -> JudgeRule:
+    """The rule that `judge.by` names; whatever it says, the top tier is not judged.
+
+    `next` is the tier above, `self` the tier itself, `none` nobody, else that tier always.
+    """
+
+    def rule(ladder: TierLadder, tier: str) -> str | None:
+        if tier == ladder.top.name or by == "none":
+            return None
+        match by:
+            case "next":
+                return ladder.above(tier)[0].name
+            case "self":
+                return tier
+            case _:
+                return by
+
+    return rule

@@ -1,0 +1,166 @@
+"""The one error tree.
+
+GatewayError
+├── RequestError                the client's request is wrong
+│   ├── InvalidJsonError        … not JSON we accept
+│   ├── NotYetError             … asks for what a later version brings
+│   ├── UnknownModelError       … names a model that is neither a policy, a tier nor a tier's model
+│   ├── NotFoundError           … names a path or a decision that does not exist
+│   ├── MethodError             … uses another HTTP method than the path has
+│   ├── BodyTooLargeError
+│   └── MediaTypeError
+├── UpstreamError               a tier's provider did not give a usable answer
+│   ├── UpstreamConnectError    no connection
+│   ├── UpstreamTimeoutError    connected, but silent for too long
+│   ├── UpstreamAuthError       401 or 403: our key
+│   ├── UpstreamMissingError    404: our model name or URL
+│   ├── UpstreamRateLimitError  429
+│   ├── UpstreamRejectedError   another 4xx: the request, as this provider sees it
+│   ├── UpstreamFailedError     5xx
+│   └── UpstreamBrokenError     not the protocol: garbage, truncated, empty
+├── DeadlineError               the request's time is used up
+├── EmbedderError               no vector for a question
+├── StoreError                  the record store
+│   ├── StoreDownError          … does not answer
+│   ├── StoreLockedError        … is in use by another process
+│   └── StoreMismatchError      … holds vectors of another embedder's dimension
+├── OutboxError                 a record could not be written down
+└── SettingsError               the configuration is wrong; `serve` exits 2
+
+`retryable` is a class's own word: asking the same upstream once more may help. So is `billable`:
+the provider may have done work, and be paid for it, before this happened.
+"""
+
+
+class GatewayError(Exception):
+    """Anything this gateway raises on purpose; the message is fit for the client."""
+
+    code: str | None = None
+    retryable = False
+
+    def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        if code is not None:
+            self.code = code
+
+
+class RequestError(GatewayError):
+    code = "invalid_value"
+
+
+class InvalidJsonError(RequestError):
+    code = "invalid_json"
+
+
+class NotYetError(RequestError):
+    code = "unsupported_parameter"
+
+
+class UnknownModelError(RequestError):
+    code = "model_not_found"
+
+
+class NotFoundError(RequestError):
+    code = "not_found"
+
+
+class MethodError(RequestError):
+    code = "method_not_allowed"
+
+
+class BodyTooLargeError(RequestError):
+    code = "request_too_large"
+
+
+class MediaTypeError(RequestError):
+    code = "unsupported_media_type"
+
+
+class UpstreamError(GatewayError):
+    """A provider's failure; says nothing about the tier's quality."""
+
+    code = "upstream_error"
+    billable = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message, code=code, param=param)
+        self.retry_after_s = retry_after_s
+
+
+class UpstreamConnectError(UpstreamError):
+    code = "upstream_unreachable"
+    retryable = True
+
+
+class UpstreamTimeoutError(UpstreamError):
+    code = "upstream_timeout"
+    billable = True
+
+
+class UpstreamAuthError(UpstreamError):
+    code = "upstream_auth"
+
+
+class UpstreamMissingError(UpstreamError):
+    code = "upstream_model_missing"
+
+
+class UpstreamRateLimitError(UpstreamError):
+    code = "upstream_rate_limited"
+    retryable = True
+
+
+class UpstreamRejectedError(UpstreamError):
+    code = "upstream_rejected"
+
+
+class UpstreamFailedError(UpstreamError):
+    code = "upstream_failed"
+    retryable = True
+
+
+class UpstreamBrokenError(UpstreamError):
+    code = "upstream_broken"
+    billable = True
+
+
+class DeadlineError(GatewayError):
+    code = "deadline_exceeded"
+
+
+class EmbedderError(GatewayError):
+    code = "embedder_failed"
+
+
+class StoreError(GatewayError):
+    code = "store_failed"
+
+
+class StoreDownError(StoreError):
+    code = "store_down"
+    retryable = True
+
+
+class StoreLockedError(StoreError):
+    code = "store_locked"
+
+
+class StoreMismatchError(StoreError):
+    code = "store_mismatch"
+
+
+class OutboxError(GatewayError):
+    code = "outbox_failed"
+
+
+class SettingsError(GatewayError):
+    code = "settings"

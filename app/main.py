@@ -1,0 +1,152 @@
+"""The composition root: makes every object once, opens and closes them with the application."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from random import Random
+
+import httpx
+import uuid_utils
+from fastapi import FastAPI
+from starlette.routing import Route
+
+from app.api.chat import ChatEndpoint, chat_router
+from app.api.decisions import decisions_router
+from app.api.door import guard
+from app.api.ops import ops_router
+from app.catalogue import Catalogue
+from app.clock import SystemClock
+from app.embedder import build_embedder
+from app.generator import UpstreamGenerator
+from app.judge.checks import CHECKS
+from app.judge.llm import LlmJudge
+from app.metrics import Metrics
+from app.policies import build_policies
+from app.prices import price_of
+from app.recorder import Recorder
+from app.retriever import Retriever
+from app.settings import Settings, load_settings, secret
+from app.store import build_outbox, build_store
+from app.tiers import Tier, TierLadder
+from app.transmission import Transmission
+from app.upstreams.client import Upstream
+from app.upstreams.transport import build_client
+
+DELIVERY_LIMIT_S = 5.0
+EXCERPT_CHARACTERS = 500
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The gateway as an ASGI application; without settings, the configured ones are loaded.
+
+    Errors: SettingsError here; StoreLockedError, StoreMismatchError when the lifespan starts.
+    """
+    settings = settings or load_settings()
+    ladder = TierLadder(tuple(_priced(tier, settings) for tier in settings.tiers))
+    policies = build_policies(settings)
+    catalogue = Catalogue(
+        ladder=ladder, policies=policies, default=settings.policy, aliases=settings.aliases
+    )
+    client = build_client()
+    upstreams = build_upstreams(settings, client)
+    clock = SystemClock()
+    embedder = build_embedder(settings.embedder)
+    store = build_store(
+        settings.store,
+        dimension=embedder.dimension,
+        api_key=secret(settings.store.api_key_env, wanted_by="store"),
+    )
+    outbox = build_outbox(settings.store)
+    metrics = Metrics(
+        tiers=ladder.names, policies=policies, checks=CHECKS, version=version("autoshift")
+    )
+    recorder = Recorder(store, outbox, metrics.observe)
+    metrics.watch("outbox_entries", lambda: outbox.depth)
+    metrics.watch("outbox_bytes", lambda: outbox.bytes)
+    metrics.watch("worker_alive", lambda: recorder.alive)
+    transmission = Transmission(
+        ladder=ladder,
+        retriever=Retriever(embedder=embedder, store=store, clock=clock),
+        generator=UpstreamGenerator(upstreams),
+        judge=LlmJudge(
+            upstreams,
+            max_tokens=settings.judge.max_tokens,
+            timeout_s=settings.judge.timeout_s,
+        ),
+        recorder=recorder,
+        clock=clock,
+        rng=Random(settings.seed),
+        max_calls=settings.max_calls,
+        keep_text=_text_keeper(settings),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        await store.open()
+        try:
+            outbox.open()
+            async with asyncio.TaskGroup() as tasks:
+                worker = tasks.create_task(recorder.run())
+                try:
+                    yield
+                finally:
+                    worker.cancel()
+            await recorder.drain(limit_s=DELIVERY_LIMIT_S)
+        finally:
+            await store.close()
+            await client.aclose()
+
+    app = FastAPI(title="Autoshift", lifespan=lifespan, docs_url=None, redoc_url=None)
+    guard(app)
+    chat = ChatEndpoint(
+        transmission=transmission,
+        catalogue=catalogue,
+        server=settings.server,
+        new_id=lambda: str(uuid_utils.uuid7()),
+        simulated=settings.simulated,
+    )
+    for prefix in ("/v1", ""):
+        app.router.routes.append(Route(f"{prefix}/chat/completions", chat))
+        app.include_router(chat_router(catalogue, time.time()), prefix=prefix)
+        app.include_router(decisions_router(recorder), prefix=prefix)
+    app.state.admin = FastAPI(title="Autoshift, for its operators", docs_url=None, redoc_url=None)
+    guard(app.state.admin)
+    for application in (app, app.state.admin):
+        application.include_router(ops_router(recorder, metrics))
+    return app
+
+
+def build_upstreams(settings: Settings, client: httpx.AsyncClient) -> dict[str, Upstream]:
+    """One upstream a provider, by its name.
+
+    Errors: SettingsError where a provider's key is missing from the environment.
+    """
+    return {
+        name: Upstream(
+            name=name,
+            base_url=provider.base_url,
+            api_key=secret(provider.api_key_env, wanted_by=f"providers.{name}"),
+            client=client,
+        )
+        for name, provider in settings.providers.items()
+    }
+
+
+def _priced(tier: Tier, settings: Settings) -> Tier:
+    """The tier with a price: its own, else the list price where one is known."""
+    if tier.price is not None:
+        return tier
+    price = price_of(tier.model, settings.providers[tier.provider].base_url)
+    return tier.model_copy(update={"price": price})
+
+
+def _text_keeper(settings: Settings) -> Callable[[str], str | None]:
+    match settings.records.text:
+        case "none":
+            return lambda _: None
+        case "excerpt":
+            return lambda text: text[:EXCERPT_CHARACTERS]
+        case "full":
+            return lambda text: text

@@ -1,0 +1,90 @@
+"""The policies every comparison needs: one tier always, the whole cascade, a random start."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.climb import JudgeRule, climb
+from app.policy import Action, Ask, Context
+from app.records import Attempt, Labels, Record, Start
+
+
+def _ask(context: Context, tier: str, propensities: dict[str, float]) -> Ask:
+    live = context.single or tier == context.ladder.top.name
+    return Ask(tier, "direct", live=live, start=Start(tier, propensities))
+
+
+@dataclass(frozen=True, slots=True)
+class Always:
+    """One tier for everything, unjudged; others answer only while it is down."""
+
+    tier: str
+    version: str = "1"
+    neighbours: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"always:{self.tier}"
+
+    def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
+        """Ask the tier; where it cannot serve this request, the next one up that can."""
+        names = context.ladder.names
+        tier = self.tier if self.tier in names else names[-1]
+        return climb(
+            context,
+            attempts,
+            first=lambda: Ask(tier, "direct", live=True, start=Start(tier, {tier: 1.0})),
+            judged_by=lambda *_: None,
+        )
+
+    def label(self, record: Record) -> Labels:
+        """Nothing: it does not learn."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Cascade:
+    """Start at the bottom, have every answer judged, climb until one is valid (FrugalGPT's shape)."""
+
+    judged_by: JudgeRule
+    name: str = "cascade"
+    version: str = "1"
+    neighbours: int = 0
+
+    def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
+        """Climb from the lowest tier."""
+        lowest = context.ladder.lowest.name
+        return climb(
+            context,
+            attempts,
+            first=lambda: _ask(context, lowest, {lowest: 1.0}),
+            judged_by=self.judged_by,
+        )
+
+    def label(self, record: Record) -> Labels:
+        """Nothing: it does not learn."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class RandomStart:
+    """Start at a tier drawn uniformly, then climb as the cascade does."""
+
+    judged_by: JudgeRule
+    name: str = "random"
+    version: str = "1"
+    neighbours: int = 0
+
+    def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
+        """Draw once, then climb."""
+        return climb(
+            context, attempts, first=lambda: self._draw(context), judged_by=self.judged_by
+        )
+
+    def label(self, record: Record) -> Labels:
+        """Nothing: it does not learn."""
+        return {}
+
+    def _draw(self, context: Context) -> Ask:
+        names = context.ladder.names
+        tier = context.rng.choice(names)
+        return _ask(context, tier, dict.fromkeys(names, 1 / len(names)))

@@ -1,0 +1,98 @@
+"""LLM-AT: start where similar records promise enough accuracy, judge, escalate, remember.
+
+Source: Na et al. 2025, "LLM-AT: Automatic Transmission for LLM tiers" (ACL Findings, arXiv
+2505.20921) and its released code.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.climb import JudgeRule, climb
+from app.policy import Action, Ask, Context
+from app.records import Attempt, Estimate, Labels, Record, Start
+from app.starter import AccuracyEstimator, Starter
+from app.tiers import TierLadder
+
+
+def paper_judge(ladder: TierLadder, tier: str) -> str | None:
+    """The lowest tier is judged by the second, the others by themselves, the top by nobody."""
+    if tier == ladder.top.name:
+        return None
+    return ladder.above(tier)[0].name if tier == ladder.lowest.name else tier
+
+
+@dataclass(frozen=True, slots=True)
+class LlmAt:
+    """The published policy.
+
+    Departs: the verdict is constrained JSON in a fenced prompt, not the word "yes" in a text. An
+    answer without a verdict is served unverified where its tier's accuracy reaches θ, else the
+    next tier is asked (the paper has no failing judge). A record whose answer nobody vouched for
+    (served unjudged below the top, or because higher tiers were down) teaches nothing. The lowest
+    tier gets no special "abstain when in doubt" prompt: a gateway does not edit prompts.
+    """
+
+    starter: Starter
+    estimator: AccuracyEstimator
+    judged_by: JudgeRule = paper_judge
+
+    name: str = "llm_at"
+
+    @property
+    def version(self) -> str:
+        return (
+            f"1,threshold={self.starter.threshold:g},neighbours={self.starter.neighbours}"
+            f",prior_weight={self.estimator.prior_weight:g}"
+        )
+
+    @property
+    def neighbours(self) -> int:
+        return self.starter.neighbours
+
+    def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
+        """Start by the records, then climb."""
+        return climb(
+            context,
+            attempts,
+            first=lambda: self._first(context),
+            judged_by=self.judged_by,
+            trusted=lambda attempt: self._trusted(context, attempt),
+        )
+
+    def label(self, record: Record) -> Labels:
+        """The paper's rule: the final tier and every tier above it are right, asked or not; a
+        tried lower tier is right if its answer equals the final one; an untried one has no label.
+
+        Units: 1 is right, 0 is wrong. Departs: only a final answer that was judged valid, or came
+        from the top, counts; attempts that were cut off or failed teach nothing.
+        """
+        final = record.served_attempt
+        if final is None or final.outcome != "complete" or final.tier not in record.ladder:
+            return {}
+        if not (record.verified or final.tier == record.ladder[-1]):
+            return {}
+        position = record.ladder.index(final.tier)
+        labels = dict.fromkeys(record.ladder[position:], 1.0)
+        for attempt in record.attempts:
+            if attempt.outcome == "complete" and attempt.tier in record.ladder[:position]:
+                labels[attempt.tier] = float(attempt.final_answer == final.final_answer)
+        return labels
+
+    def _first(self, context: Context) -> Ask:
+        estimates = self._estimates(context)
+        tier = self.starter.start(context.ladder, estimates, len(context.neighbours))
+        start = Start(
+            tier=tier,
+            propensities={tier: 1.0},
+            estimates=estimates,
+            neighbours=len(context.neighbours),
+            top_similarity=max((n.similarity for n in context.neighbours), default=None),
+        )
+        live = context.single or tier == context.ladder.top.name
+        return Ask(tier, "direct", live=live, start=start)
+
+    def _trusted(self, context: Context, attempt: Attempt) -> bool:
+        return self._estimates(context)[attempt.tier].accuracy >= self.starter.threshold
+
+    def _estimates(self, context: Context) -> dict[str, Estimate]:
+        return self.estimator.estimate(context.ladder, context.neighbours, self.label)

@@ -1,0 +1,85 @@
+"""What a policy is: the next action, given what is known so far; and what a record teaches it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol, TypeAlias
+
+from app.records import Arrival, Attempt, Labels, Neighbour, Record, Start
+from app.tiers import TierLadder
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Have this tier answer. `live`: its answer will be served whatever happens, so let it flow."""
+
+    tier: str
+    arrived: Arrival
+    live: bool = False
+    start: Start | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Have the tier `by` say whether the answer of this attempt is valid."""
+
+    attempt: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Serve this attempt's answer."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Nothing better is to be had: serve this attempt, flagged as degraded; None: fail."""
+
+    attempt: int | None
+
+
+Action: TypeAlias = Ask | Judge | Accept | Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a policy may know before anything ran.
+
+    `ladder` holds only the tiers that can serve this request; `neighbours` are most similar first.
+    `single`: one tier must do it all (`n` over 1, tools under way), so judging would be wasted.
+    """
+
+    ladder: TierLadder
+    neighbours: Sequence[Neighbour]
+    rng: Random
+    single: bool = False
+
+
+class Policy(Protocol):
+    """A way to drive the ladder. Knows nothing of HTTP, streams or stores; keeps no state."""
+
+    @property
+    def name(self) -> str:
+        """As the client writes it after `auto:`."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the same evidence could lead to another action."""
+        ...
+
+    @property
+    def neighbours(self) -> int:
+        """How many similar records it wants to see; 0: none, so no search is made."""
+        ...
+
+    def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
+        """The next action; called with the attempts so far until it accepts or stops."""
+        ...
+
+    def label(self, record: Record) -> Labels:
+        """What the record teaches about each tier: a pure function of its facts."""
+        ...

@@ -1,0 +1,214 @@
+"""Hands finished records to the outbox, and delivers them from there to the store."""
+
+import asyncio
+import logging
+import random
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from app.errors import OutboxError, StoreError
+from app.records import Record, Vector
+from app.store.outbox import Entry, Outbox
+from app.store.protocol import Insert, RecordStore
+
+logger = logging.getLogger(__name__)
+
+BATCH_RECORDS = 256
+REMEMBERED_IDS = 4096
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 5.0
+TIDY_S = 10.0
+
+
+class Recorder:
+    """One worker between the outbox and the store.
+
+    `observe` gets every submitted record once, and whether it was acknowledged. `jitter` gives
+    the share of a pause to wait, drawn anew each time.
+    """
+
+    def __init__(
+        self,
+        store: RecordStore,
+        outbox: Outbox,
+        observe: Callable[[Record, bool], None],
+        *,
+        jitter: Callable[[], float] = lambda: random.uniform(0.5, 1.0),  # noqa: S311
+        tidy_s: float = TIDY_S,
+    ) -> None:
+        self._store = store
+        self._outbox = outbox
+        self._observe = observe
+        self._jitter = jitter
+        self._tidy_s = tidy_s
+        self._submitted: OrderedDict[str, bool] = OrderedDict()
+        self._wake = asyncio.Event()
+        self._delivering = asyncio.Lock()
+        self._refusing = False
+        self.refused = 0
+        self.trouble: str | None = None
+        self.alive = False
+
+    @property
+    def backlog(self) -> int:
+        """How many records wait for the store."""
+        return self._outbox.depth
+
+    def submit(self, record: Record, vector: Vector | None) -> bool:
+        """Write the record down; whether it is acknowledged. Once per id; never raises.
+
+        A record that must teach nothing is kept without its vector: it is nobody's neighbour.
+        """
+        if record.id in self._submitted:
+            return self._submitted[record.id]
+        acknowledged = self._append(record, vector if record.learn else None)
+        self._submitted[record.id] = acknowledged
+        if len(self._submitted) > REMEMBERED_IDS:
+            self._submitted.popitem(last=False)
+        self._wake.set()
+        try:
+            self._observe(record, acknowledged)
+        except Exception:
+            logger.exception("a record could not be observed", extra={"record_id": record.id})
+        return acknowledged
+
+    async def get(self, record_id: str, *, tenant: str) -> Record | None:
+        """The record, delivered or not.
+
+        Errors: StoreError.
+        """
+        try:
+            waiting = self._outbox.get(record_id, tenant=tenant)
+        except OutboxError as exc:
+            logger.warning("the outbox could not be read", extra={"why": str(exc)})
+            waiting = None
+        return waiting or await self._store.get(record_id, tenant=tenant)
+
+    async def run(self) -> None:
+        """Deliver, sync, tidy and keep the store fast, until cancelled."""
+        self.alive = True
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._deliver())
+                tasks.create_task(self._tidy())
+                tasks.create_task(self._outbox.run_checkpoints())
+                tasks.create_task(self._store.run_upkeep())
+        finally:
+            self.alive = False
+
+    async def drain(self, *, limit_s: float) -> None:
+        """At shutdown, after `run` was cancelled: deliver what waits, then close the outbox.
+
+        What cannot be delivered in time stays in the outbox for the next start.
+        """
+        try:
+            async with asyncio.timeout(limit_s):
+                while await self._turn() == "delivered":
+                    pass
+        except TimeoutError:
+            pass
+        finally:
+            if self.backlog:
+                logger.warning("records wait for the next start", extra={"backlog": self.backlog})
+            self._outbox.close()
+
+    def _append(self, record: Record, vector: Vector | None) -> bool:
+        try:
+            body = record.to_json()
+            self._outbox.append(Insert(record.id, record.tenant, body, vector))
+        except Exception as exc:  # noqa: BLE001 - the reply goes out whatever becomes of its record
+            self.refused += 1
+            if not self._refusing:
+                logger.warning("records are refused", extra={"why": str(exc)})
+            self._refusing = True
+            return False
+        if self._refusing:
+            logger.info("records are taken again", extra={"refused": self.refused})
+        self._refusing = False
+        return True
+
+    async def _deliver(self) -> None:
+        pause_s = FIRST_PAUSE_S
+        while True:
+            self._wake.clear()
+            match await self._turn():
+                case "delivered":
+                    pause_s = FIRST_PAUSE_S
+                case "idle":
+                    await self._wake.wait()
+                case "failed":
+                    await asyncio.sleep(pause_s * self._jitter())
+                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    async def _turn(self) -> Literal["delivered", "idle", "failed"]:
+        """Deliver one batch. Never raises: one bad turn must not end the worker."""
+        try:
+            async with self._delivering:
+                entries = self._outbox.pending(BATCH_RECORDS)
+                if not entries:
+                    return "idle"
+                await self._write(entries)
+        except (StoreError, OutboxError) as exc:
+            if self.trouble is None:
+                extra = {"why": str(exc), "backlog": self.backlog}
+                logger.warning("records cannot be delivered; they wait in the outbox", extra=extra)
+            self.trouble = str(exc)
+            return "failed"
+        except Exception as exc:
+            self.trouble = f"{type(exc).__name__} while delivering"
+            logger.exception("records cannot be delivered; they wait in the outbox")
+            return "failed"
+        if self.trouble is not None:
+            logger.info("records are delivered again", extra={"backlog": self.backlog})
+        self.trouble = None
+        return "delivered"
+
+    async def _write(self, entries: Sequence[Entry]) -> None:
+        try:
+            await self._store.write([entry.operation for entry in entries])
+        except StoreError as exc:
+            if exc.retryable:
+                raise
+            await self._write_singly(entries, exc)
+        else:
+            self._outbox.settle(entries)
+
+    async def _write_singly(self, entries: Sequence[Entry], refusal: StoreError) -> None:
+        """Find the entries the store refuses, and set them aside.
+
+        Only if it took another one: a store that refuses all of them is itself in trouble.
+        """
+        delivered: list[Entry] = []
+        refused: list[tuple[Entry, StoreError]] = []
+        try:
+            for entry in entries:
+                try:
+                    await self._store.write([entry.operation])
+                except StoreError as exc:
+                    if exc.retryable:
+                        raise
+                    refused.append((entry, exc))
+                else:
+                    delivered.append(entry)
+        finally:
+            if delivered:
+                self._outbox.settle(delivered, [entry for entry, _ in refused])
+                for entry, why in refused:
+                    extra = {"record_id": entry.operation.id, "why": str(why)}
+                    logger.error("a record is refused by the store; set aside", extra=extra)
+        if not delivered:
+            raise refusal
+
+    async def _tidy(self) -> None:
+        """Drop entries the store has held for long enough, once it has synced them."""
+        while True:
+            await asyncio.sleep(self._tidy_s)
+            try:
+                if self._outbox.has_expired:
+                    await self._store.flush()
+                while self._outbox.has_expired:
+                    self._outbox.forget(BATCH_RECORDS)
+                    await asyncio.sleep(0)
+            except Exception as exc:  # noqa: BLE001 - they are kept longer, which harms nothing
+                logger.warning("the outbox could not be tidied", extra={"why": str(exc)})

@@ -1,0 +1,211 @@
+"""What the gateway remembers: one record a decision, with every attempt, verdict and cost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+Vector: TypeAlias = npt.NDArray[np.float32]
+"""Shape: (dimension,), float32, length 1."""
+
+Outcome = Literal["answered", "failed", "abandoned"]
+Kind = Literal["routed", "pinned"]
+Arrival = Literal["direct", "after_reject", "after_failure", "lesson"]
+AttemptOutcome = Literal["complete", "censored", "truncated", "failed", "cancelled"]
+Purpose = Literal["answer", "draft", "judge"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the provider counted them; `cached_tokens` are part of `input_tokens`."""
+
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A tier's accuracy near one question, and the evidence behind it.
+
+    Units: `accuracy` in [0, 1]; `weight_right` and `weight_wrong` are summed similarities.
+    """
+
+    accuracy: float
+    prior: float
+    weight_right: float = 0.0
+    weight_wrong: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where the policy chose to begin, what it believed, and with what probability it chose so.
+
+    `propensities` has the chance of every tier that could have been first: without them what
+    was not done can never be estimated from what was (inverse-propensity weighting).
+    """
+
+    tier: str
+    propensities: dict[str, float]
+    estimates: dict[str, Estimate] = field(default_factory=dict)
+    neighbours: int = 0
+    top_similarity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One judgement of one answer. `valid` is None where the judge failed or babbled.
+
+    `by` is `check:<name>` for an exact check, else the name of the tier that judged.
+    """
+
+    valid: bool | None
+    by: str
+    reason: str = ""
+    confidence: float | None = None
+    usage: Usage | None = None
+    cost_usd: float | None = 0.0
+    latency_s: float = 0.0
+
+    @property
+    def exact(self) -> bool:
+        return self.by.startswith("check:")
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One tier's try at the question.
+
+    `outcome` is `cancelled` until something better is known; `censored` means cut by the client's
+    own token cap (or a content filter), `truncated` by the model's: neither teaches about quality.
+    `final_answer` is a digest of what the answer boils down to, for comparing tiers. `cost_usd` is
+    None where it is unknown, and 0 where the provider refused before it did any work.
+    """
+
+    tier: str
+    arrived: Arrival
+    model: str | None = None
+    outcome: AttemptOutcome = "cancelled"
+    error: str | None = None
+    finish_reason: str | None = None
+    final_answer: str | None = None
+    verdicts: list[Verdict] = field(default_factory=list)
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    first_byte_s: float | None = None
+    latency_s: float = 0.0
+
+    @property
+    def ended(self) -> bool:
+        """Whether there is an answer that could be served."""
+        return self.outcome in {"complete", "censored", "truncated"}
+
+    @property
+    def valid(self) -> bool | None:
+        """The latest word on this answer; None where nobody could say."""
+        return self.verdicts[-1].valid if self.verdicts else None
+
+    @property
+    def refused(self) -> bool:
+        return self.valid is False
+
+
+@dataclass(slots=True)
+class Record:
+    """One decision, as it happened. Labels are not facts: each policy computes its own.
+
+    `ladder` is what was configured then, cheapest first; `eligible` what could serve this request.
+    `served` is the index in `attempts` of the answer the client got. `learn` false: this record
+    must teach nothing. `time_s` is Unix time; `text` is kept only where `records.text` says so.
+    """
+
+    id: str
+    time_s: float
+    tenant: str
+    kind: Kind
+    policy: str
+    policy_version: str
+    ladder: tuple[str, ...]
+    eligible: tuple[str, ...]
+    embedder: str | None = None
+    task: str | None = None
+    features: dict[str, float] = field(default_factory=dict)
+    learn: bool = True
+    stream: bool = False
+    start: Start | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    served: int | None = None
+    outcome: Outcome = "failed"
+    error: str | None = None
+    degraded: tuple[str, ...] = ()
+    latency_s: float = 0.0
+    phases_s: dict[str, float] = field(default_factory=dict)
+    text: str | None = None
+
+    @property
+    def served_attempt(self) -> Attempt | None:
+        return None if self.served is None else self.attempts[self.served]
+
+    @property
+    def verified(self) -> bool:
+        """Whether a judge, not only the exact checks, accepted the answer that was served."""
+        served = self.served_attempt
+        return served is not None and any(v.valid and not v.exact for v in served.verdicts)
+
+    def costs_usd(self) -> dict[Purpose, float | None]:
+        """Spend by purpose: the served answer, answers not served, judging; None is unknown."""
+        spent: dict[Purpose, list[float | None]] = {"answer": [], "draft": [], "judge": []}
+        for index, attempt in enumerate(self.attempts):
+            spent["answer" if index == self.served else "draft"].append(attempt.cost_usd)
+            spent["judge"].extend(verdict.cost_usd for verdict in attempt.verdicts)
+        return {purpose: total_usd(costs) for purpose, costs in spent.items()}
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Everything this decision cost; None where a part is unknown."""
+        return total_usd(list(self.costs_usd().values()))
+
+    def to_json(self) -> bytes:
+        """The record as it is written down and stored."""
+        return orjson.dumps(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A past record and how near its question is (cosine, −1 to 1)."""
+
+    similarity: float
+    record: Record
+
+
+Labels: TypeAlias = Mapping[str, float]
+"""What a record teaches: for some tiers, the probability that their answer was right."""
+
+_record_adapter = TypeAdapter(Record)
+
+
+def record_from_json(data: bytes) -> Record | None:
+    """The record, or None where the data is not one: what comes back from a store is not trusted."""
+    try:
+        return _record_adapter.validate_json(data)
+    except ValidationError:
+        return None
+
+
+def record_from_payload(payload: object) -> Record | None:
+    """As `record_from_json`, from the decoded form."""
+    try:
+        return _record_adapter.validate_python(payload)
+    except ValidationError:
+        return None
+
+
+def total_usd(costs: Sequence[float | None]) -> float | None:
+    """The sum, or None where a part is unknown."""
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if len(known) == len(costs) else None

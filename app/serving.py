@@ -1,0 +1,83 @@
+"""ASGI applications on sockets, inside the running event loop."""
+
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+import uvicorn
+from starlette.types import ASGIApp
+
+from app.errors import SettingsError
+
+KEEP_ALIVE_S = 75
+DRAIN_S = 5.0
+PENDING_CONNECTIONS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A server that is up; `url` is where."""
+
+    url: str
+    server: uvicorn.Server
+
+    async def until_stopped(self) -> None:
+        """Serve until `stop` was called."""
+        await self.server.main_loop()
+
+    def stop(self) -> None:
+        """Fit for a signal handler."""
+        self.server.should_exit = True
+
+
+@asynccontextmanager
+async def serving(
+    app: ASGIApp, host: str = "127.0.0.1", port: int = 0, *, drain_s: float = DRAIN_S
+) -> AsyncGenerator[Listening, None]:
+    """The application answers until the block is left; then requests under way get `drain_s`.
+
+    Port 0 is any free one. There are no signal handlers. The lifespan is the caller's business, so
+    that what goes wrong in it reaches the caller as it is.
+    Errors: SettingsError when the port is taken.
+    """
+    listener = _bound(host, port)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=PENDING_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, round(drain_s)),
+    )
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listener])
+    try:
+        name, bound_port = listener.getsockname()[:2]
+        shown = f"[{name}]" if ":" in name else name
+        yield Listening(f"http://{shown}:{bound_port}", server)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await server.shutdown(sockets=[listener])
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as exc:
+        listener.close()
+        raise SettingsError(
+            f"{host}:{port} cannot be listened on: {exc.strerror}; choose another server.port"
+        ) from exc
+    return listener

@@ -1,0 +1,40 @@
+"""Where records are kept and found again: one protocol, an embedded store and a server's."""
+
+from pydantic import SecretStr
+
+from app.settings import StoreSection
+from app.store.edge import EdgeStore
+from app.store.outbox import Outbox
+from app.store.protocol import Insert, Operation, RecordStore
+
+__all__ = [
+    "EdgeStore",
+    "Insert",
+    "Operation",
+    "Outbox",
+    "RecordStore",
+    "build_outbox",
+    "build_store",
+]
+
+
+def build_store(
+    settings: StoreSection, *, dimension: int, api_key: SecretStr | None
+) -> RecordStore:
+    """The store these settings describe, not yet open."""
+    if settings.url is None:
+        return EdgeStore(settings.path, dimension=dimension, upkeep_records=settings.upkeep_records)
+    # The client library takes seconds to import, and most gateways never need it.
+    from app.store.server import ServerStore, connect  # noqa: PLC0415
+
+    return ServerStore(
+        connect(settings.url, api_key),
+        url=settings.url,
+        collection=settings.collection,
+        dimension=dimension,
+    )
+
+
+def build_outbox(settings: StoreSection) -> Outbox:
+    """The outbox these settings describe, not yet open."""
+    return Outbox(settings.path, capacity_bytes=settings.outbox_bytes)

@@ -1,0 +1,269 @@
+"""The record store inside the process: Qdrant's own engine, one directory, one process."""
+
+import asyncio
+import logging
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from anyio import to_thread
+from qdrant_edge import (
+    CountRequest,
+    EdgeShard,
+    FieldCondition,
+    Filter,
+    MatchValue,
+    Point,
+    Query,
+    QueryRequest,
+)
+
+from app.errors import StoreDownError, StoreError
+from app.records import Neighbour, Record, Vector
+from app.store.engine import create_shard, engine_errors, insert_points, load_shard
+from app.store.generations import Generations, size_bytes
+from app.store.lock import DirectoryLock
+from app.store.optimizer import Optimizer
+from app.store.protocol import (
+    VECTOR_NAME,
+    Operation,
+    is_point_id,
+    neighbours_of,
+    payload_of,
+    record_of,
+)
+
+logger = logging.getLogger(__name__)
+
+# The engine holds the interpreter's lock while it applies an update: about 0.1 ms a record.
+CHUNK_RECORDS = 32
+# On a full disk the engine dies with SIGBUS; it is not asked to write on one that nearly is.
+FREE_FLOOR_BYTES = 64 * 1024 * 1024
+UPKEEP_RETRY_S = 600.0
+
+
+class EdgeStore:
+    """Records under `path`; see `RecordStore`.
+
+    Searches run on the event loop (the engine keeps the interpreter's lock anyway), writes in a
+    thread. A thread that outlives its cancelled task still holds `_writing`, so nothing overlaps.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        dimension: int,
+        upkeep_records: int = 5000,
+        optimizer: Optimizer | None = None,
+        free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+        upkeep_retry_s: float = UPKEEP_RETRY_S,
+    ) -> None:
+        self._path = path
+        self._dimension = dimension
+        self._upkeep_records = upkeep_records
+        self._optimizer = optimizer or Optimizer()
+        self._free_bytes = free_bytes
+        self._upkeep_retry_s = upkeep_retry_s
+        self._lock = DirectoryLock(path)
+        self._generations = Generations(path / "edge")
+        self._shard: EdgeShard | None = None
+        self._writing = threading.Lock()
+        self._renewing = threading.Lock()
+        self._noted: deque[Point] | None = None
+        self._new_records = 0
+        self._upkeep_due = asyncio.Event()
+
+    async def open(self) -> None:
+        await to_thread.run_sync(self._open)
+        self._note_upkeep_due()
+
+    async def close(self) -> None:
+        self._optimizer.stop()
+        await to_thread.run_sync(self._close)
+
+    async def search(
+        self, vector: Vector, *, tenant: str, embedder: str, limit: int
+    ) -> list[Neighbour]:
+        with engine_errors("search"):
+            request = QueryRequest(
+                limit=limit,
+                # The stub says list; an array is taken as well, and much faster.
+                query=Query.Nearest(vector, using=VECTOR_NAME),  # type: ignore[arg-type]
+                filter=Filter(must=[_is("tenant", tenant), _is("embedder", embedder)]),
+                with_payload=True,
+            )
+            points = self._open_shard().query(request)
+        rows = ((point.score, point.payload) for point in points)
+        return neighbours_of(rows, tenant=tenant, embedder=embedder)
+
+    async def write(self, operations: Sequence[Operation]) -> None:
+        await to_thread.run_sync(self._write, operations)
+        self._note_upkeep_due()
+
+    async def get(self, record_id: str, *, tenant: str) -> Record | None:
+        if not is_point_id(record_id):
+            return None
+        with engine_errors("read a record"):
+            points = self._open_shard().retrieve([record_id], with_payload=True)
+        return record_of(points[0].payload, tenant=tenant) if points else None
+
+    async def count(self) -> int:
+        with engine_errors("count"):
+            return self._open_shard().count(CountRequest())
+
+    async def flush(self) -> None:
+        await to_thread.run_sync(self._flush)
+
+    async def run_upkeep(self) -> None:
+        while True:
+            await self._upkeep_due.wait()
+            self._upkeep_due.clear()
+            try:
+                await self.upkeep()
+            except Exception:  # the store works without upkeep, only slower
+                logger.warning("the store's upkeep failed; tried again later", exc_info=True)
+                await asyncio.sleep(self._upkeep_retry_s)
+                self._upkeep_due.set()
+
+    async def upkeep(self) -> bool:
+        """Put a re-indexed generation in force; whether there was anything to re-index.
+
+        Errors: StoreError; the old generation is then still in force.
+        """
+        retired = await to_thread.run_sync(self._renew)
+        if retired is None:
+            return False
+        # Searches run on the event loop only: now that it is back here, none uses the old one.
+        await to_thread.run_sync(self._discard, retired)
+        return True
+
+    def _open(self) -> None:
+        self._lock.acquire()
+        try:
+            generation = self._generations.current() or self._create()
+            shard = load_shard(generation, self._dimension)
+            self._generations.put_in_force(generation)
+            self._generations.remove_others()
+            info = shard.info()
+            self._new_records = info.points_count - info.indexed_vectors_count
+            self._shard = shard
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _create(self) -> Path:
+        unfinished = self._generations.begin()
+        create_shard(unfinished, self._dimension)
+        return self._generations.finish(unfinished)
+
+    def _close(self) -> None:
+        with self._renewing, self._writing:
+            shard, self._shard = self._shard, None
+            if shard is not None:
+                with engine_errors("close"):
+                    shard.close()
+            self._lock.release()
+
+    def _write(self, operations: Sequence[Operation]) -> None:
+        points = [self._point(operation) for operation in operations]
+        with self._writing:
+            shard = self._open_shard()
+            self._require_free_bytes(FREE_FLOOR_BYTES)
+            for start in range(0, len(points), CHUNK_RECORDS):
+                chunk = points[start : start + CHUNK_RECORDS]
+                insert_points(shard, chunk)
+                if self._noted is not None:
+                    self._noted.extend(chunk)
+            self._new_records += len(points)
+
+    def _point(self, operation: Operation) -> Point:
+        payload = payload_of(operation, dimension=self._dimension)
+        vector = {} if operation.vector is None else {VECTOR_NAME: operation.vector}
+        return Point(operation.id, vector, payload)  # type: ignore[arg-type]  # as in `search`
+
+    def _flush(self) -> None:
+        with self._writing, engine_errors("flush"):
+            self._require_free_bytes(FREE_FLOOR_BYTES)
+            self._open_shard().flush()
+
+    def _require_free_bytes(self, wanted_bytes: int) -> None:
+        free_bytes = self._free_bytes(self._path)
+        if free_bytes < wanted_bytes:
+            raise StoreDownError(
+                f"the disk is nearly full: {free_bytes // 2**20} MiB are free in {self._path}, "
+                f"{wanted_bytes // 2**20} are needed; make room, records wait in the outbox"
+            )
+
+    def _open_shard(self) -> EdgeShard:
+        if self._shard is None:
+            raise StoreDownError("the record store is closed")
+        return self._shard
+
+    def _note_upkeep_due(self) -> None:
+        if self._new_records >= self._upkeep_records:
+            self._upkeep_due.set()
+
+    def _renew(self) -> tuple[EdgeShard, Path] | None:
+        """Copy, re-index the copy in a child process, catch up, swap; gives what was in force."""
+        with self._renewing:
+            started_s = time.monotonic()
+            self._new_records = 0
+            unfinished = self._copy()
+            try:
+                if not self._optimizer.run(unfinished):
+                    return None
+                generation = self._generations.finish(unfinished)
+                retired = self._swap(load_shard(generation, self._dimension), generation)
+            except BaseException:
+                self._generations.remove_others()
+                raise
+            finally:
+                self._noted = None
+                shutil.rmtree(unfinished, ignore_errors=True)
+            took_s = round(time.monotonic() - started_s, 3)
+            logger.info("the store is re-indexed", extra={"took_s": took_s})
+            return retired
+
+    def _copy(self) -> Path:
+        with self._writing, engine_errors("copy"):
+            shard, current = self._open_shard(), self._generations.current()
+            if current is None:
+                raise StoreError(f"{self._path} has lost its records while in use")
+            # Twice: the copy, and what the optimizer writes beside it before it removes the old.
+            self._require_free_bytes(FREE_FLOOR_BYTES + 2 * size_bytes(current))
+            shard.flush()
+            unfinished = self._generations.begin()
+            shutil.copytree(current, unfinished)
+            self._noted = deque()
+            return unfinished
+
+    def _swap(self, shard: EdgeShard, generation: Path) -> tuple[EdgeShard, Path] | None:
+        self._replay(shard, leave=CHUNK_RECORDS)
+        with self._writing:
+            retired, old = self._open_shard(), self._generations.current()
+            self._replay(shard, leave=0)
+            with engine_errors("flush"):
+                shard.flush()
+            self._generations.put_in_force(generation)
+            self._shard = shard
+        return None if old is None else (retired, old)
+
+    def _replay(self, shard: EdgeShard, *, leave: int) -> None:
+        """Insert what was written since the copy, all but the last `leave` records."""
+        while self._noted and len(self._noted) > leave:
+            chunk = [self._noted.popleft() for _ in range(min(len(self._noted), CHUNK_RECORDS))]
+            insert_points(shard, chunk)
+
+    def _discard(self, retired: tuple[EdgeShard, Path]) -> None:
+        shard, directory = retired
+        with engine_errors("close"):
+            shard.close()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _is(key: str, value: str) -> FieldCondition:
+    return FieldCondition(key=key, match=MatchValue(value))

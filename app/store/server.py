@@ -1,0 +1,210 @@
+"""The record store on a Qdrant server, which several gateways may share."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from pydantic import SecretStr
+from qdrant_client import AsyncQdrantClient, models
+from qdrant_client.common.client_exceptions import QdrantException
+from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
+
+from app.errors import StoreDownError, StoreError, StoreMismatchError
+from app.records import Neighbour, Record, Vector
+from app.store.protocol import (
+    VECTOR_NAME,
+    Operation,
+    is_point_id,
+    neighbours_of,
+    payload_of,
+    record_of,
+)
+
+logger = logging.getLogger(__name__)
+
+CHUNK_RECORDS = 64
+READ_TIMEOUT_S = 0.3
+WRITE_TIMEOUT_S = 5.0
+PROBE_TIMEOUT_S = 0.8
+SILENCE_S = 1.0
+
+
+def connect(url: str, api_key: SecretStr | None) -> AsyncQdrantClient:
+    """A REST client; nothing is sent before the first call."""
+    # As a header: the client's own `api_key` warns about every http:// URL, sidecars included.
+    headers = {} if api_key is None else {"api-key": api_key.get_secret_value()}
+    return AsyncQdrantClient(
+        url=url,
+        headers=headers,
+        prefer_grpc=False,
+        check_compatibility=False,
+        timeout=int(WRITE_TIMEOUT_S),
+    )
+
+
+class ServerStore:
+    """Records in one collection; see `RecordStore`.
+
+    After a failure reads are refused at once for `SILENCE_S`, so that a dead server costs one
+    request `READ_TIMEOUT_S`, not every one. Writes always ask: the recorder spaces them.
+    """
+
+    def __init__(
+        self,
+        client: AsyncQdrantClient,
+        *,
+        url: str,
+        collection: str,
+        dimension: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._url = url
+        self._collection = collection
+        self._dimension = dimension
+        self._clock = clock
+        self._prepared = False
+        self._silent_until_s = -1.0
+
+    async def open(self) -> None:
+        try:
+            async with self._asking("open", WRITE_TIMEOUT_S):
+                pass
+        except StoreDownError as exc:
+            logger.warning("the record store is down; routing by priors", extra={"why": str(exc)})
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def search(
+        self, vector: Vector, *, tenant: str, embedder: str, limit: int
+    ) -> list[Neighbour]:
+        wanted = models.Filter(must=[_is("tenant", tenant), _is("embedder", embedder)])
+        async with self._reading("search"):
+            response = await self._client.query_points(
+                self._collection,
+                query=vector.tolist(),
+                using=VECTOR_NAME,
+                query_filter=wanted,
+                limit=limit,
+                with_payload=True,
+            )
+        rows = ((point.score, point.payload) for point in response.points)
+        return neighbours_of(rows, tenant=tenant, embedder=embedder)
+
+    async def write(self, operations: Sequence[Operation]) -> None:
+        points = [self._point(operation) for operation in operations]
+        for start in range(0, len(points), CHUNK_RECORDS):
+            async with self._asking("write", WRITE_TIMEOUT_S):
+                result = await self._client.upsert(
+                    self._collection,
+                    points[start : start + CHUNK_RECORDS],
+                    wait=True,
+                    update_mode=models.UpdateMode.INSERT_ONLY,
+                )
+            if result.status != models.UpdateStatus.COMPLETED:
+                raise StoreDownError(f"{self._url} answered a write with {result.status}")
+
+    async def get(self, record_id: str, *, tenant: str) -> Record | None:
+        if not is_point_id(record_id):
+            return None
+        async with self._reading("read a record"):
+            points = await self._client.retrieve(self._collection, [record_id], with_payload=True)
+        return record_of(points[0].payload, tenant=tenant) if points else None
+
+    async def count(self) -> int:
+        async with self._reading("count"):
+            return (await self._client.count(self._collection, exact=True)).count
+
+    async def flush(self) -> None:
+        """Nothing to do: a server flushes every 5 seconds."""
+
+    async def run_upkeep(self) -> None:
+        """Nothing to do: a server optimises by itself."""
+
+    def _point(self, operation: Operation) -> models.PointStruct:
+        payload = payload_of(operation, dimension=self._dimension)
+        vector = operation.vector
+        named = {} if vector is None else {VECTOR_NAME: vector.tolist()}
+        return models.PointStruct(id=operation.id, vector=named, payload=payload)
+
+    @asynccontextmanager
+    async def _reading(self, doing: str) -> AsyncGenerator[None]:
+        if self._clock() < self._silent_until_s:
+            raise StoreDownError(f"{self._url} failed a moment ago; not asked again yet")
+        async with self._asking(doing, READ_TIMEOUT_S):
+            yield
+
+    @asynccontextmanager
+    async def _asking(self, doing: str, timeout_s: float) -> AsyncGenerator[None]:
+        """Within the time limit, on a prepared collection, with the client's errors translated."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                if not self._prepared:
+                    await self._prepare()
+                yield
+        except (TimeoutError, ApiException, QdrantException, OSError, ValueError) as exc:
+            failure = self._translated(exc, doing)
+            if isinstance(failure, StoreDownError):
+                self._silent_until_s = self._clock() + SILENCE_S
+            raise failure from exc
+        self._silent_until_s = -1.0
+
+    async def _prepare(self) -> None:
+        """Make the collection if it is missing; check its dimension."""
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
+            exists = await self._client.collection_exists(self._collection)
+        if not exists:
+            await self._create()
+        config = (await self._client.get_collection(self._collection)).config.params.vectors
+        found = config.get(VECTOR_NAME) if isinstance(config, dict) else None
+        if found is None or found.size != self._dimension:
+            raise StoreMismatchError(
+                f"the collection {self._collection!r} at {self._url} holds vectors of "
+                f"{found.size if found else 'another kind'}, this embedder makes "
+                f"{self._dimension}: use another store.collection, or the earlier embedder"
+            )
+        self._prepared = True
+
+    async def _create(self) -> None:
+        vector = models.VectorParams(size=self._dimension, distance=models.Distance.COSINE)
+        try:
+            await self._client.create_collection(
+                self._collection, vectors_config={VECTOR_NAME: vector}
+            )
+        except UnexpectedResponse as exc:
+            if exc.status_code != HTTPStatus.CONFLICT:  # another gateway was faster
+                raise
+        for name in ("tenant", "embedder"):
+            index = models.KeywordIndexParams(
+                type=models.KeywordIndexType.KEYWORD, is_tenant=name == "tenant"
+            )
+            await self._client.create_payload_index(self._collection, name, field_schema=index)
+
+    def _translated(self, exc: Exception, doing: str) -> StoreError:
+        """A 4xx is about what was asked; everything else may be better later."""
+        status = exc.status_code if isinstance(exc, UnexpectedResponse) else None
+        match status:
+            case None:
+                return StoreDownError(f"{self._url} does not answer ({doing}): {_reason(exc)}")
+            case 404:
+                self._prepared = False
+                return StoreDownError(f"the collection {self._collection!r} is gone; made anew")
+            case 401 | 403:
+                return StoreDownError(f"{self._url} refuses our key (status {status})")
+            case 400 | 413 | 422:
+                return StoreError(f"{self._url} could not {doing}: status {status}")
+            case _:
+                return StoreDownError(f"{self._url} could not {doing}: status {status}")
+
+
+def _is(key: str, value: str) -> models.FieldCondition:
+    return models.FieldCondition(key=key, match=models.MatchValue(value=value))
+
+
+def _reason(exc: Exception) -> str:
+    cause = getattr(exc, "source", exc)
+    return str(cause) or type(cause).__name__

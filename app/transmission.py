@@ -1,0 +1,288 @@
+"""THE LOOP: a request comes in, a policy says what to do next, the loop does it and notes it down.
+
+Read `run` first. It yields events, and both the JSON and the SSE reply are made from them.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from random import Random
+from typing import TypeAlias
+
+from app.answers import Answer
+from app.climb import best_ended
+from app.clock import Clock
+from app.embedder import features, question_text, task_key
+from app.errors import DeadlineError, GatewayError, UpstreamError
+from app.generator import Generator
+from app.judge import Judge
+from app.judge.agreement import final_answer
+from app.judge.checks import check
+from app.policy import Accept, Action, Ask, Context, Policy, Stop
+from app.policy import Judge as JudgeAction
+from app.recorder import Recorder
+from app.records import Attempt, Kind, Neighbour, Record, Vector, Verdict
+from app.retriever import Retriever
+from app.tiers import TierLadder
+from app.wire import ChatRequest, Json
+
+NO_TIME = "the request's time was used up before an answer was there"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of the answer that is being served: the provider's own chunk, normalised."""
+
+    data: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The decision is made and written down: before the chunks of a held answer, after live ones.
+
+    `acknowledged`: the record is on its way to disk, so its id may be given out.
+    """
+
+    record: Record
+    acknowledged: bool
+
+
+Event: TypeAlias = Chunk | Settled
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be done for whom: the request, and how its `model` was understood."""
+
+    id: str
+    tenant: str
+    request: ChatRequest
+    policy: Policy
+    ladder: TierLadder
+    kind: Kind
+    deadline_s: float
+
+
+@dataclass(slots=True)
+class _Run:
+    """One request under way: its record, and what is not written down."""
+
+    order: Order
+    record: Record
+    started_s: float
+    vector: Vector | None = None
+    answers: list[Answer] = field(default_factory=list)
+    failures: list[UpstreamError] = field(default_factory=list)
+    calls: int = 0
+    live: bool = False
+    acknowledged: bool | None = None
+
+    @property
+    def deadline_s(self) -> float:
+        return self.started_s + self.order.deadline_s
+
+
+class Transmission:
+    """Drives one request up the ladder."""
+
+    def __init__(
+        self,
+        *,
+        ladder: TierLadder,
+        retriever: Retriever,
+        generator: Generator,
+        judge: Judge,
+        recorder: Recorder,
+        clock: Clock,
+        rng: Random,
+        max_calls: int,
+        keep_text: Callable[[str], str | None],
+    ) -> None:
+        self._ladder = ladder
+        self._retriever = retriever
+        self._generator = generator
+        self._judge = judge
+        self._recorder = recorder
+        self._clock = clock
+        self._rng = rng
+        self._max_calls = max_calls
+        self._keep_text = keep_text
+
+    async def run(self, order: Order) -> AsyncGenerator[Event, None]:
+        """Serve one request; leaves exactly one record, however it ends.
+
+        Errors: GatewayError when no tier could answer; raised in mid-stream if chunks went out.
+        """
+        run = self._begin(order)
+        try:
+            context = await self._context(run)
+            served: Answer | None = None
+            while served is None:
+                match self._next(run, context):
+                    case Ask() as ask:
+                        async with aclosing(self._ask(ask, run)) as chunks:
+                            async for chunk in chunks:
+                                yield chunk
+                    case JudgeAction() as judge:
+                        await self._have_judged(judge, run)
+                    case Accept(attempt) | Stop(attempt):
+                        served = self._finish(attempt, run)
+            yield Settled(run.record, self._submit(run))
+            for held in served.chunks:
+                yield Chunk(held)
+        except GatewayError as exc:
+            run.record.error = exc.code
+            raise
+        except (asyncio.CancelledError, GeneratorExit):
+            if run.record.outcome != "answered":
+                run.record.outcome = "abandoned"
+            raise
+        finally:
+            self._submit(run)  # synchronous: an `await` here is lost when the client leaves
+
+    def _begin(self, order: Order) -> _Run:
+        request = order.request
+        record = Record(
+            id=order.id,
+            time_s=self._clock.time_s(),
+            tenant=order.tenant,
+            kind=order.kind,
+            policy=order.policy.name,
+            policy_version=order.policy.version,
+            ladder=self._ladder.names,
+            eligible=order.ladder.names,
+            task=task_key(request),
+            features=features(request),
+            learn=request.extension.learn and order.kind == "routed" and not request.one_tier_only,
+            stream=request.stream,
+            text=self._keep_text(question_text(request)),
+        )
+        return _Run(order, record, self._clock.monotonic_s())
+
+    async def _context(self, run: _Run) -> Context:
+        """What the policy may know: the tiers that can serve this, and similar past records."""
+        order = run.order
+        neighbours: Sequence[Neighbour] = ()
+        if order.kind == "routed":
+            run.vector = await self._retriever.embed(order.request, run.record)
+            wanted = order.policy.neighbours
+            neighbours = await self._retriever.search(run.vector, run.record, wanted)
+        single = order.request.one_tier_only
+        return Context(order.ladder, neighbours, self._rng, single=single)
+
+    def _next(self, run: _Run, context: Context) -> Action:
+        """The policy's word, unless time or calls are used up: then the best there is."""
+        attempts = run.record.attempts
+        action = run.order.policy.next(context, attempts)
+        if isinstance(action, Accept | Stop):
+            return action
+        if self._clock.monotonic_s() >= run.deadline_s:
+            run.record.degraded += ("deadline",)
+            return Stop(best_ended(context.ladder, attempts))
+        if run.calls >= self._max_calls:
+            run.record.degraded += ("max_calls",)
+            return Stop(best_ended(context.ladder, attempts))
+        return action
+
+    async def _ask(self, ask: Ask, run: _Run) -> AsyncGenerator[Event, None]:
+        """Have one tier answer; its chunks are yielded only where nothing can take them back."""
+        tier, request = run.order.ladder[ask.tier], run.order.request
+        attempt, answer = Attempt(tier.name, ask.arrived), Answer()
+        run.record.start = run.record.start or ask.start
+        run.record.attempts.append(attempt)
+        run.answers.append(answer)
+        run.calls += 1
+        started_s = self._clock.monotonic_s()
+        billable = True
+        try:
+            async with aclosing(self._generator.generate(tier, request)) as chunks:
+                while (chunk := await self._before_deadline(anext(chunks, None), run)) is not None:
+                    if attempt.first_byte_s is None:
+                        attempt.first_byte_s = self._clock.monotonic_s() - started_s
+                    run.live = run.live or (ask.live and request.stream)
+                    answer.add(chunk, keep=not run.live)
+                    if run.live:
+                        yield Chunk(chunk)
+            self._take_stock(attempt, answer, request)
+        except (UpstreamError, DeadlineError) as exc:
+            attempt.outcome, attempt.error = "failed", exc.code
+            if run.live:
+                raise
+            if isinstance(exc, UpstreamError):
+                run.failures.append(exc)
+                billable = exc.billable
+        finally:
+            attempt.latency_s = self._clock.monotonic_s() - started_s
+            attempt.usage, attempt.model = answer.usage, answer.model
+            attempt.cost_usd = tier.cost_usd(answer.usage) if billable else 0.0
+
+    async def _before_deadline(self, chunk: Awaitable[Json | None], run: _Run) -> Json | None:
+        """The next chunk, in time; once an answer streams live only the idle timeout binds it."""
+        if run.live:
+            return await chunk
+        left_s = run.deadline_s - self._clock.monotonic_s()
+        try:
+            async with asyncio.timeout(left_s):
+                return await chunk
+        except TimeoutError:
+            raise DeadlineError(NO_TIME) from None
+
+    def _take_stock(self, attempt: Attempt, answer: Answer, request: ChatRequest) -> None:
+        attempt.finish_reason = answer.finish_reason
+        attempt.final_answer = final_answer(answer)
+        capped = answer.finish_reason == "length" and request.token_cap is not None
+        if capped or answer.finish_reason == "content_filter":
+            attempt.outcome = "censored"
+            return
+        attempt.outcome = "truncated" if answer.finish_reason == "length" else "complete"
+        refusal = check(request, answer)
+        if refusal is not None:
+            attempt.verdicts.append(refusal)
+
+    async def _have_judged(self, action: JudgeAction, run: _Run) -> None:
+        by = self._ladder[action.by]
+        run.calls += 1
+        started_s = self._clock.monotonic_s()
+        try:
+            async with asyncio.timeout(run.deadline_s - started_s):
+                verdict = await self._judge.judge(
+                    by, run.order.request, run.answers[action.attempt]
+                )
+        except TimeoutError:
+            verdict = Verdict(valid=None, by=by.name, reason="deadline", cost_usd=None)
+        if verdict.valid is None:
+            run.record.degraded += ("judge",)
+        run.record.attempts[action.attempt].verdicts.append(verdict)
+        phases_s = run.record.phases_s
+        spent_s = self._clock.monotonic_s() - started_s
+        phases_s["judge"] = phases_s.get("judge", 0.0) + spent_s
+
+    def _finish(self, attempt: int | None, run: _Run) -> Answer:
+        """The answer to serve. Errors: the failure to report where there is none."""
+        record = run.record
+        for failed in record.attempts:
+            if failed.outcome == "failed":
+                record.degraded += (f"tier:{failed.tier}",)
+        if attempt is None:
+            raise _failure(run)
+        record.served, record.outcome = attempt, "answered"
+        return run.answers[attempt]
+
+    def _submit(self, run: _Run) -> bool:
+        """Hand the record over, once; what teaches nothing is kept without its vector."""
+        if run.acknowledged is None:
+            record = run.record
+            record.latency_s = self._clock.monotonic_s() - run.started_s
+            teaches = record.learn and record.outcome == "answered"
+            run.acknowledged = self._recorder.submit(record, run.vector if teaches else None)
+        return run.acknowledged
+
+
+def _failure(run: _Run) -> GatewayError:
+    """The error to report when no tier could answer."""
+    if "deadline" in run.record.degraded or not run.failures:
+        return DeadlineError(NO_TIME)
+    # Of several, one that waiting may cure; a 4xx is the client's own only if every tier says so.
+    last = run.failures[-1]
+    return next((failure for failure in run.failures if failure.retryable), last)

@@ -1,0 +1,240 @@
+"""One provider: asks it for completions and gives its answer as normalised chunks."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import httpx
+import orjson
+from pydantic import SecretStr
+
+from app.answers import normalise_chunk, normalise_completion
+from app.errors import (
+    UpstreamAuthError,
+    UpstreamBrokenError,
+    UpstreamError,
+    UpstreamFailedError,
+    UpstreamMissingError,
+    UpstreamRateLimitError,
+    UpstreamRejectedError,
+    UpstreamTimeoutError,
+)
+from app.jsontext import dump_json
+from app.tiers import Timeouts
+from app.upstreams.sse import SseDecoder
+from app.upstreams.transport import translate
+from app.wire import Json
+
+ANSWER_BYTES = 16 * 1024 * 1024
+ERROR_BYTES = 64 * 1024
+
+
+class Upstream:
+    """An OpenAI-compatible provider over HTTP."""
+
+    def __init__(
+        self, *, name: str, base_url: str, api_key: SecretStr | None, client: httpx.AsyncClient
+    ) -> None:
+        self._name = name
+        self._base_url = base_url.rstrip("/")
+        self._key = api_key
+        self._client = client
+
+    async def complete(self, body: Json, timeouts: Timeouts) -> AsyncGenerator[Json, None]:
+        """The answer to this request body: chunks of a stream, or one completion.
+
+        Errors: UpstreamError. A stream that ends without `finish_reason` is one as well.
+        """
+        request = self._client.build_request(
+            "POST",
+            f"{self._base_url}/chat/completions",
+            content=dump_json(body),
+            headers=self._headers(),
+            timeout=httpx.Timeout(None, connect=timeouts.connect_s),
+        )
+        response = await self._send(request, timeouts)
+        try:
+            if response.status_code != httpx.codes.OK:
+                raise await self._refusal(response, timeouts)
+            async with aclosing(self._body(response, timeouts)) as received:
+                reader = self._stream if body.get("stream") else self._plain
+                async with aclosing(reader(received)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+        finally:
+            await response.aclose()
+
+    async def ping(self, timeouts: Timeouts) -> list[str]:
+        """The provider's model names. Errors: UpstreamError."""
+        request = self._client.build_request(
+            "GET",
+            f"{self._base_url}/models",
+            headers=self._headers(),
+            timeout=httpx.Timeout(timeouts.idle_s, connect=timeouts.connect_s),
+        )
+        response = await self._send(request, timeouts)
+        try:
+            if response.status_code != httpx.codes.OK:
+                raise await self._refusal(response, timeouts)
+            async with aclosing(self._body(response, timeouts)) as received:
+                body = _parse(b"".join([piece async for piece in received]), self._name)
+        finally:
+            await response.aclose()
+        models = body.get("data")
+        return [str(m.get("id")) for m in models or [] if isinstance(m, dict)]
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"content-type": "application/json", "accept": "application/json"}
+        if self._key is not None:
+            headers["authorization"] = f"Bearer {self._key.get_secret_value()}"
+        return headers
+
+    async def _send(self, request: httpx.Request, timeouts: Timeouts) -> httpx.Response:
+        try:
+            async with asyncio.timeout(timeouts.first_byte_s):
+                return await self._client.send(request, stream=True)
+        except TimeoutError:
+            raise self._silent(timeouts.first_byte_s) from None
+        except Exception as exc:  # the transport lets errors of two libraries through
+            raise translate(exc, self._name) from exc
+
+    async def _body(
+        self, response: httpx.Response, timeouts: Timeouts
+    ) -> AsyncGenerator[bytes, None]:
+        pieces = response.aiter_raw()
+        wait_s = timeouts.first_byte_s
+        total_bytes = 0
+        while True:
+            try:
+                async with asyncio.timeout(wait_s):
+                    piece = await anext(pieces, None)
+            except TimeoutError:
+                raise self._silent(wait_s) from None
+            except Exception as exc:  # the transport lets errors of two libraries through
+                raise translate(exc, self._name) from exc
+            if piece is None:
+                return
+            total_bytes += len(piece)
+            if total_bytes > ANSWER_BYTES:
+                raise UpstreamBrokenError(f"{self._name}: the answer is longer than 16 MiB")
+            wait_s = timeouts.idle_s
+            yield piece
+
+    async def _plain(self, received: AsyncGenerator[bytes, None]) -> AsyncGenerator[Json, None]:
+        body = _parse(b"".join([piece async for piece in received]), self._name)
+        yield normalise_completion(_without_error(body, self._name), self._name)
+
+    async def _stream(self, received: AsyncGenerator[bytes, None]) -> AsyncGenerator[Json, None]:
+        decoder = SseDecoder()
+        finished = False
+        async for piece in received:
+            for data in decoder.feed(piece):
+                if data == b"[DONE]":
+                    if not finished:
+                        raise self._truncated()
+                    return
+                for chunk in self._chunks(data):
+                    finished = finished or _finishes(chunk)
+                    yield chunk
+        for data in decoder.end():
+            if data != b"[DONE]":
+                for chunk in self._chunks(data):
+                    finished = finished or _finishes(chunk)
+                    yield chunk
+        if not finished:
+            raise self._truncated()
+
+    def _chunks(self, data: bytes) -> list[Json]:
+        return normalise_chunk(_without_error(_parse(data, self._name), self._name), self._name)
+
+    async def _refusal(self, response: httpx.Response, timeouts: Timeouts) -> UpstreamError:
+        """Our error for a provider's status; its message is kept only where the client can act."""
+        received = b""
+        try:
+            async with aclosing(self._body(response, timeouts)) as pieces:
+                async for piece in pieces:
+                    received += piece
+                    if len(received) > ERROR_BYTES:
+                        break
+        except UpstreamError:
+            received = b""
+        error = _error_object(received)
+        return refusal(self._name, response.status_code, error, response.headers.get("retry-after"))
+
+    def _silent(self, waited_s: float) -> UpstreamTimeoutError:
+        return UpstreamTimeoutError(f"{self._name}: no byte within {waited_s:g} s")
+
+    def _truncated(self) -> UpstreamBrokenError:
+        return UpstreamBrokenError(f"{self._name}: the stream ended before the answer did")
+
+
+def refusal(who: str, status: int, error: Json, retry_after: str | None) -> UpstreamError:
+    """The leaf of the error tree for this HTTP status."""
+    match status:
+        case 401 | 403:
+            return UpstreamAuthError(f"{who}: refused the gateway's key (HTTP {status})")
+        case 404:
+            return UpstreamMissingError(f"{who}: knows no such model or path (HTTP 404)")
+        case 429:
+            return UpstreamRateLimitError(
+                f"{who}: too many requests (HTTP 429)", retry_after_s=_seconds(retry_after)
+            )
+        case _ if status in _FAILURES or not httpx.codes.is_client_error(status):
+            return UpstreamFailedError(f"{who}: failed (HTTP {status})")
+        case _:
+            message = scrub(str(error.get("message") or "the request was rejected"))
+            code, param = error.get("code"), error.get("param")
+            return UpstreamRejectedError(
+                f"{who}: {message} (HTTP {status})",
+                code=code if isinstance(code, str) else None,
+                param=param if isinstance(param, str) else None,
+            )
+
+
+_FAILURES = frozenset({408, 409})
+
+_SECRETS = re.compile(
+    r"https?://\S+|\b(?:sk|pk|org|proj|key)[-_][\w-]{4,}|\b[Bb]earer\s+\S+|\S*\*{3,}\S*"
+)
+
+
+def scrub(message: str) -> str:
+    """A provider's message without URLs, keys and organisation ids, at most 500 characters."""
+    return _SECRETS.sub("…", message)[:500]
+
+
+def _parse(data: bytes, who: str) -> Json:
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise UpstreamBrokenError(f"{who}: its answer is not JSON") from None
+    if not isinstance(value, dict):
+        raise UpstreamBrokenError(f"{who}: its answer is not a JSON object")
+    return value
+
+
+def _without_error(body: Json, who: str) -> Json:
+    """Some providers report a failure with status 200, or in mid-stream."""
+    if body.get("error"):
+        raise UpstreamFailedError(f"{who}: reported an error instead of an answer")
+    return body
+
+
+def _error_object(received: bytes) -> Json:
+    try:
+        error = orjson.loads(received).get("error")
+    except (orjson.JSONDecodeError, AttributeError):
+        return {}
+    return error if isinstance(error, dict) else {"message": error}
+
+
+def _finishes(chunk: Json) -> bool:
+    return any(choice.get("finish_reason") for choice in chunk["choices"])
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    try:
+        return max(0.0, float(retry_after or ""))
+    except ValueError:
+        return None

@@ -1,0 +1,14 @@
+"""What every test shares."""
+
+import pytest
+from hypothesis import settings
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("autoshift", deadline=None, max_examples=50)
+settings.load_profile("autoshift")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Coroutines run on asyncio only, as they do in the gateway."""
+    return "asyncio"
