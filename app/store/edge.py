@@ -108,7 +108,7 @@ class EdgeStore:
         if not is_point_id(record_id):
             return None
         with engine_errors("read a record"):
-            points = self._open_shard().retrieve([record_id], with_payload=True)
+            points = self._open_shard().retrieve([record_id], with_payload=True, with_vector=False)
         return record_of(points[0].payload, tenant=tenant) if points else None
 
     async def count(self) -> int:

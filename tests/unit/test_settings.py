@@ -250,6 +250,13 @@ def test_a_variable_that_should_hold_json_and_does_not_is_refused_in_one_line(
     assert "tiers" in refusal(directory, WORKING).lower()
 
 
+@pytest.mark.parametrize(
+    "addition", ["stream: {mode: [verified]}", "judge: {by: {a: b}}", '"ser\\nver": 1', "tiers: 3"]
+)
+def test_a_value_of_the_wrong_kind_is_refused_in_one_line(directory: Path, addition: str) -> None:
+    assert refusal(directory, WORKING + addition)
+
+
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_a_missing_key_is_told_by_its_variable(
     environment: pytest.MonkeyPatch, value: str | None

@@ -1,0 +1,112 @@
+"""A real gateway on loopback, in front of a scripted provider."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import httpx
+from fastapi import FastAPI
+
+from app.main import create_app
+from app.serving import serving
+from app.settings import build_settings
+from tests.support.provider import Provider, provider
+
+Json: TypeAlias = dict[str, Any]
+DEADLINE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway under test: where it is, what stands behind it, and a client in front of it."""
+
+    url: str
+    provider: Provider
+    http: httpx.AsyncClient
+    app: FastAPI
+
+    async def ask(
+        self, text: str = "What is 2 + 2?", headers: dict[str, str] | None = None, **more: Any
+    ) -> httpx.Response:
+        """One chat request, `auto` unless said otherwise."""
+        return await self.http.post("/v1/chat/completions", json=chat(text, **more), headers=headers)
+
+    async def decision(self, decision_id: str) -> Json:
+        """What the gateway tells about a decision, as soon as it can."""
+        found = await self.http.get(f"/v1/decisions/{decision_id}")
+        assert found.status_code == 200, found.text
+        decision: Json = found.json()
+        return decision
+
+    async def decision_of(self, response: httpx.Response) -> Json:
+        """The decision behind this reply."""
+        return await self.decision(response.headers["x-autoshift-decision"])
+
+
+def chat(text: str = "What is 2 + 2?", **more: Any) -> Json:
+    """The body of a chat request."""
+    return {"model": "auto", "messages": [{"role": "user", "content": text}], **more}
+
+
+def configuration(base_url: str, store: Path, **more: Any) -> Json:
+    """Three tiers, `small`, `medium` and `large`, at one provider."""
+    tiers = [
+        {
+            "name": name,
+            "provider": "scripted",
+            "model": f"model-{name}",
+            "price": {"input": price, "output": 4 * price},
+            "prior": prior,
+            "timeouts": {"connect_s": 1, "first_byte_s": 1.5, "idle_s": 1.5},
+        }
+        for name, price, prior in (("small", 1, 0.55), ("medium", 10, 0.65), ("large", 100, 0.9))
+    ]
+    return {
+        "server": {"port": 0, "drain_s": 1},
+        "providers": {"scripted": {"base_url": base_url}},
+        "tiers": tiers,
+        "store": {"path": str(store)},
+        "seed": 1,
+        **more,
+    }
+
+
+@asynccontextmanager
+async def gateway(
+    store: Path, behind: Provider | None = None, **more: Any
+) -> AsyncGenerator[Gateway, None]:
+    """A gateway with these settings over the usual ones; its provider too unless one is given."""
+    async with AsyncExitStack() as stack:
+        if behind is None:
+            behind = await stack.enter_async_context(provider())
+        app = create_app(build_settings(configuration(behind.url, store, **more)))
+        await stack.enter_async_context(app.router.lifespan_context(app))
+        listening = await stack.enter_async_context(serving(app, drain_s=1))
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(base_url=listening.url, timeout=15, trust_env=False)
+        )
+        yield Gateway(listening.url, behind, http, app)
+
+
+async def until(
+    claim: Callable[[], bool] | Callable[[], Awaitable[bool]], within_s: float = DEADLINE_S
+) -> None:
+    """Wait for a condition, under a deadline."""
+    async with asyncio.timeout(within_s):
+        while True:
+            held = claim()
+            if held if isinstance(held, bool) else await held:
+                return
+            await asyncio.sleep(0.01)
+
+
+def metric(text: str, name: str, **labels: str) -> float:
+    """A sample's value in Prometheus' text format; 0 where there is none."""
+    for line in text.splitlines():
+        series, _, value = line.rpartition(" ")
+        if series.partition("{")[0] == name and all(f'{k}="{v}"' in series for k, v in labels.items()):
+            return float(value)
+    return 0.0

@@ -1,0 +1,35 @@
+"""A process that submits records and prints each acknowledged id, until it is killed.
+
+Run as `python -m tests.support.kill_recorder DIRECTORY SEED`.
+"""
+
+import asyncio
+import random
+import sys
+from pathlib import Path
+
+from app.recorder import Recorder
+from app.store import EdgeStore, Outbox
+from tests.support.records import DIMENSION, direction, record
+
+
+async def main(directory: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    store = EdgeStore(directory, dimension=DIMENSION, upkeep_records=50)
+    await store.open()
+    outbox = Outbox(directory, capacity_bytes=1 << 26, keep_s=0.2)
+    outbox.open()
+    recorder = Recorder(store, outbox, lambda _record, _acknowledged: None, tidy_s=0.05)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(recorder.run())
+        while True:
+            for _ in range(chance.randrange(1, 20)):
+                kept = record()
+                if recorder.submit(kept, direction(chance.uniform(0, 360))):
+                    sys.stdout.write(f"{kept.id}\n")
+                    sys.stdout.flush()
+            await asyncio.sleep(chance.uniform(0, 0.01))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))

@@ -1,0 +1,222 @@
+"""A scripted OpenAI-compatible provider: says what a test tells it to, and notes what it is asked."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from app.serving import serving
+
+Json: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """An answer. A stream sends it in `pieces`; `gate` holds everything after the first back."""
+
+    text: str = "ok"
+    pieces: Sequence[str] | None = None
+    tool_calls: Sequence[Json] = ()
+    finish: str | None = "stop"
+    usage: tuple[int, int] | None = (100, 50)
+    delay_s: float = 0.0
+    gate: asyncio.Event | None = None
+    extra: Json = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fails:
+    """An HTTP error."""
+
+    status: int = 500
+    body: bytes = b'{"error": {"message": "no", "type": "x", "param": null, "code": null}}'
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sends:
+    """These bytes, whatever they are; `cut` ends without the body's proper end."""
+
+    body: bytes
+    content_type: str = "text/event-stream"
+    cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hangs:
+    """Nothing at all, or nothing more after the headers."""
+
+    after_headers: bool = False
+
+
+Reply: TypeAlias = Says | Fails | Sends | Hangs
+VALID = Says('{"verdict": "VALID"}', usage=(200, 5))
+INVALID = Says('{"verdict": "INVALID"}', usage=(200, 5))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request the provider got."""
+
+    model: str
+    judging: bool
+    body: Json
+    headers: dict[str, str]
+
+
+class Provider:
+    """Replies are used up in order, the last one again and again."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.calls: list[Call] = []
+        self.open = 0
+        self.left_early = 0
+        self._answers: dict[str, list[Reply]] = defaultdict(lambda: [Says()])
+        self._verdicts: dict[str, list[Reply]] = defaultdict(lambda: [VALID])
+
+    def answers(self, model: str, *replies: Reply) -> None:
+        """What this model answers from now on."""
+        self._answers[model] = list(replies)
+
+    def verdicts(self, model: str, *replies: Reply) -> None:
+        """What this model says as a judge from now on."""
+        self._verdicts[model] = list(replies)
+
+    def asked(self, *, judging: bool = False) -> list[str]:
+        """The models that were asked to answer, or to judge, in order."""
+        return [call.model for call in self.calls if call.judging == judging]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The provider as an ASGI application."""
+        if scope["path"].endswith("/models"):
+            await _send(send, 200, b'{"object": "list", "data": []}')
+            return
+        body = orjson.loads(await _body(receive))
+        name = ((body.get("response_format") or {}).get("json_schema") or {}).get("name")
+        headers = {key.decode(): value.decode() for key, value in scope["headers"]}
+        call = Call(body["model"], name == "verdict", body, headers)
+        self.calls.append(call)
+        replies = (self._verdicts if call.judging else self._answers)[call.model]
+        reply = replies.pop(0) if len(replies) > 1 else replies[0]
+        self.open += 1
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                playing = tasks.create_task(_play(reply, call, send))
+                watching = tasks.create_task(self._watch(receive, playing))
+                playing.add_done_callback(lambda _: watching.cancel())
+        finally:
+            self.open -= 1
+
+    async def _watch(self, receive: Receive, playing: "asyncio.Task[None]") -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self.left_early += 1
+        playing.cancel()
+
+
+@asynccontextmanager
+async def provider() -> AsyncGenerator[Provider, None]:
+    """A scripted provider on loopback; `url` is its base URL."""
+    scripted = Provider()
+    async with serving(scripted, drain_s=1) as listening:
+        scripted.url = f"{listening.url}/v1"
+        yield scripted
+
+
+async def _play(reply: Reply, call: Call, send: Send) -> None:
+    match reply:
+        case Says():
+            await asyncio.sleep(reply.delay_s)
+            speak: Callable[[Says, Call, Send], Any] = (
+                _stream if call.body.get("stream") else _plain
+            )
+            await speak(reply, call, send)
+        case Fails():
+            await _send(send, reply.status, reply.body, reply.headers)
+        case Sends():
+            await _start(send, 200, {"content-type": reply.content_type})
+            await send({"type": "http.response.body", "body": reply.body, "more_body": reply.cut})
+            # Returning with `more_body` open makes the server cut the connection.
+        case Hangs():
+            if reply.after_headers:
+                await _start(send, 200, {"content-type": "text/event-stream"})
+                await send({"type": "http.response.body", "body": b": wait\n\n", "more_body": True})
+            await asyncio.Event().wait()
+
+
+async def _plain(says: Says, call: Call, send: Send) -> None:
+    message: Json = {"role": "assistant", "content": says.text or None}
+    if says.tool_calls:
+        message["tool_calls"] = list(says.tool_calls)
+    choice = {"index": 0, "message": message, "finish_reason": says.finish}
+    if says.gate is not None:
+        await says.gate.wait()
+    body = {**_head(call, "chat.completion"), **says.extra, "choices": [choice]}
+    await _send(send, 200, orjson.dumps({**body, "usage": _usage(says)}))
+
+
+async def _stream(says: Says, call: Call, send: Send) -> None:
+    await _start(send, 200, {"content-type": "text/event-stream"})
+    head = {**_head(call, "chat.completion.chunk"), **says.extra}
+
+    async def event(choices: list[Json], **more: object) -> None:
+        data = orjson.dumps({**head, "choices": choices, **more})
+        await send(
+            {"type": "http.response.body", "body": b"data: " + data + b"\n\n", "more_body": True}
+        )
+
+    deltas: list[Json] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": piece} for piece in says.pieces or [says.text] if piece]
+    deltas += [{"tool_calls": [{"index": i, **c}]} for i, c in enumerate(says.tool_calls)]
+    for number, delta in enumerate(deltas):
+        if number == 2 and says.gate is not None:
+            await says.gate.wait()
+        await event([{"index": 0, "delta": delta, "finish_reason": None}])
+    if says.finish is not None:
+        await event([{"index": 0, "delta": {}, "finish_reason": says.finish}])
+        if says.usage is not None and call.body.get("stream_options", {}).get("include_usage"):
+            await event([], usage=_usage(says))
+        await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _head(call: Call, kind: str) -> Json:
+    return {"id": "up-1", "object": kind, "created": 1, "model": f"{call.model}-2026"}
+
+
+def _usage(says: Says) -> Json | None:
+    if says.usage is None:
+        return None
+    prompt, completion = says.usage
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+
+
+async def _start(send: Send, status: int, headers: dict[str, str]) -> None:
+    raw = [(key.encode(), value.encode()) for key, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+
+
+async def _send(
+    send: Send, status: int, body: bytes, headers: dict[str, str] | None = None
+) -> None:
+    await _start(send, status, {"content-type": "application/json", **(headers or {})})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _body(receive: Receive) -> bytes:
+    received, more = b"", True
+    while more:
+        message = await receive()
+        received += message.get("body", b"")
+        more = message.get("more_body", False)
+    return received

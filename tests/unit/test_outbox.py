@@ -1,0 +1,243 @@
+"""The outbox by itself: order, bounds, reopening, damage."""
+
+import random
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import numpy as np
+import pytest
+
+from app.errors import OutboxError, StoreLockedError
+from app.store import Outbox
+from app.store.outbox import FILE
+from tests.support.records import direction, insert, new_id, record, until
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@contextmanager
+def opened(
+    path: Path, *, capacity_bytes: int = 1 << 20, clock: Clock | None = None
+) -> Iterator[Outbox]:
+    outbox = Outbox(path, capacity_bytes=capacity_bytes, clock=clock or Clock())
+    outbox.open()
+    try:
+        yield outbox
+    finally:
+        outbox.close()
+
+
+def fill(outbox: Outbox, count: int) -> list[str]:
+    kept = [record() for _ in range(count)]
+    for one in kept:
+        outbox.append(insert(one, direction(1)))
+    return [one.id for one in kept]
+
+
+def waiting(outbox: Outbox, limit: int = 10_000) -> list[str]:
+    return [entry.operation.id for entry in outbox.pending(limit)]
+
+
+def test_entries_are_offered_in_the_order_they_were_written(tmp_path: Path) -> None:
+    with opened(tmp_path) as outbox:
+        ids = fill(outbox, 10)
+        assert waiting(outbox) == ids
+        assert waiting(outbox, 4) == ids[:4]
+        outbox.settle(outbox.pending(4))
+        assert waiting(outbox, 4) == ids[4:8]
+        assert outbox.depth == 6
+
+
+def test_an_entry_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    learnt, ledger = insert(record(), direction(30)), insert(record(tenant="other"))
+    with opened(tmp_path) as outbox:
+        outbox.append(learnt)
+        outbox.append(ledger)
+        first, second = (entry.operation for entry in outbox.pending(2))
+    assert (first.id, first.tenant, first.body) == (learnt.id, learnt.tenant, learnt.body)
+    assert first.vector is not None
+    assert np.array_equal(first.vector, direction(30))
+    assert (second.tenant, second.vector) == ("other", None)
+
+
+def test_the_same_id_is_written_once(tmp_path: Path) -> None:
+    kept = record()
+    with opened(tmp_path) as outbox:
+        outbox.append(insert(kept))
+        outbox.append(insert(record(kept.id, task="again")))
+        assert outbox.depth == 1
+        assert outbox.get(kept.id, tenant="local") == kept
+
+
+def test_a_record_is_fetched_by_its_own_tenant_only(tmp_path: Path) -> None:
+    kept = record()
+    with opened(tmp_path) as outbox:
+        outbox.append(insert(kept))
+        assert outbox.get(kept.id, tenant="local") == kept
+        assert outbox.get(kept.id, tenant="other") is None
+        assert outbox.get(new_id(), tenant="local") is None
+
+
+def test_a_full_outbox_refuses_new_entries_and_keeps_the_old(tmp_path: Path) -> None:
+    with opened(tmp_path, capacity_bytes=5000) as outbox:
+        ids: list[str] = []
+        with pytest.raises(OutboxError, match=r"full: \d+ of 5000 bytes"):
+            while True:
+                ids += fill(outbox, 1)
+        assert 1 < len(ids) < 20
+        assert waiting(outbox) == ids
+        assert outbox.bytes <= 5000
+
+
+def test_entries_are_forgotten_a_minute_after_delivery_and_not_before(tmp_path: Path) -> None:
+    clock = Clock()
+    with opened(tmp_path, clock=clock) as outbox:
+        ids = fill(outbox, 3)
+        outbox.settle(outbox.pending(2))
+        clock.now_s = 59.9
+        outbox.forget(100)
+        assert not outbox.has_expired
+        assert outbox.get(ids[0], tenant="local") is not None
+        clock.now_s = 60.0
+        assert outbox.has_expired
+        outbox.forget(1)
+        assert outbox.get(ids[0], tenant="local") is None
+        assert outbox.get(ids[1], tenant="local") is not None
+        outbox.forget(100)
+        assert not outbox.has_expired
+        assert waiting(outbox) == ids[2:]
+        left_bytes = outbox.bytes
+    with opened(tmp_path) as outbox:
+        assert waiting(outbox) == ids[2:]
+        assert outbox.bytes == left_bytes
+
+
+def test_room_comes_back_when_entries_are_forgotten(tmp_path: Path) -> None:
+    clock = Clock()
+    with opened(tmp_path, capacity_bytes=3000, clock=clock) as outbox:
+        with pytest.raises(OutboxError):
+            fill(outbox, 100)
+        outbox.settle(outbox.pending(100))
+        with pytest.raises(OutboxError):
+            fill(outbox, 1)
+        clock.now_s = 61
+        outbox.forget(100)
+        assert outbox.bytes == 0
+        fill(outbox, 1)
+
+
+def test_a_reopened_outbox_offers_everything_the_store_may_have_lost(tmp_path: Path) -> None:
+    with opened(tmp_path) as outbox:
+        ids = fill(outbox, 5)
+        outbox.settle(outbox.pending(2))
+        full_bytes = outbox.bytes
+    with opened(tmp_path) as outbox:
+        assert waiting(outbox) == ids
+        assert (outbox.depth, outbox.bytes) == (5, full_bytes)
+
+
+def test_a_quarantined_entry_blocks_nobody_and_is_offered_after_a_restart(tmp_path: Path) -> None:
+    clock = Clock()
+    with opened(tmp_path, clock=clock) as outbox:
+        ids = fill(outbox, 3)
+        good, bad, other = outbox.pending(3)
+        outbox.settle([good, other], [bad])
+        assert waiting(outbox) == []
+        assert (outbox.depth, outbox.quarantined) == (0, 1)
+        clock.now_s = 61
+        outbox.forget(100)
+    with opened(tmp_path) as outbox:
+        assert waiting(outbox) == [ids[1]]
+
+
+def test_a_closed_outbox_refuses(tmp_path: Path) -> None:
+    with opened(tmp_path) as outbox:
+        pass
+    with pytest.raises(OutboxError, match="closed"):
+        fill(outbox, 1)
+
+
+def test_a_second_gateway_is_refused_the_same_outbox(tmp_path: Path) -> None:
+    with opened(tmp_path), pytest.raises(StoreLockedError, match="in use by another process"):
+        Outbox(tmp_path, capacity_bytes=1).open()
+
+
+@pytest.mark.parametrize("damage", ["zeros in the middle", "cut off", "not a database"])
+def test_a_damaged_file_is_moved_aside_and_what_is_readable_goes_on(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(tmp_path) as outbox:
+        ids = fill(outbox, 200)
+    file = tmp_path / FILE
+    content = bytearray(file.read_bytes())
+    half = len(content) // 2 // 4096 * 4096
+    match damage:
+        case "zeros in the middle":
+            content[half : half + 8192] = bytes(8192)
+        case "cut off":
+            del content[half:]
+        case _:
+            content[:4096] = random.Random(1).randbytes(4096)
+    file.write_bytes(content)
+    with opened(tmp_path) as outbox:
+        left = waiting(outbox)
+        assert set(left) <= set(ids)
+        assert left == sorted(left, key=ids.index)
+        if damage != "not a database":
+            assert len(left) > 50
+        assert fill(outbox, 1)
+    assert (tmp_path / f"{FILE}.damaged-1").read_bytes() == content
+    assert "the outbox was damaged" in caplog.text
+    with opened(tmp_path) as outbox:
+        assert len(waiting(outbox)) == len(left) + 1
+
+
+def test_a_torn_log_loses_only_its_torn_end(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from app.store import Outbox\n"
+        "from tests.support.records import *\n"
+        "o = Outbox(Path(sys.argv[1]), capacity_bytes=1 << 20); o.open()\n"
+        "[o.append(insert(record(), direction(1))) for _ in range(50)]; os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)  # noqa: S603
+    log = tmp_path / f"{FILE}-wal"
+    log.write_bytes(log.read_bytes()[:-1000])
+    with opened(tmp_path) as outbox:
+        assert 45 <= len(waiting(outbox)) < 50
+
+
+@pytest.mark.anyio
+async def test_checkpoints_move_the_log_into_the_file(tmp_path: Path) -> None:
+    with opened(tmp_path) as outbox:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(outbox.run_checkpoints)
+            ids = fill(outbox, 20)
+
+            async def synced() -> bool:
+                copy = tmp_path / "copy"
+                copy.write_bytes((tmp_path / FILE).read_bytes())
+                database = sqlite3.connect(copy)
+                try:
+                    query = "SELECT id FROM entries ORDER BY number"
+                    return [row[0] for row in database.execute(query)] == ids
+                except sqlite3.OperationalError:
+                    return False
+                finally:
+                    database.close()
+
+            assert not await synced()
+            await until(synced)
+            tasks.cancel_scope.cancel()
