@@ -27,7 +27,7 @@ test: $(STAMP)
 	@echo '[2/6] ruff check' && $(BIN)/ruff check .
 	@echo '[3/6] mypy' && $(BIN)/mypy
 	@echo '[4/6] lint-imports' && $(BIN)/lint-imports
-	@echo '[5/6] pytest' && $(BIN)/coverage run -m pytest
+	@echo '[5/6] pytest' && rm -f .coverage* && $(BIN)/coverage run -m pytest
 	@echo '[6/6] coverage' && $(BIN)/coverage report
 
 $(STAMP): pyproject.toml $(PINS)
@@ -47,5 +47,5 @@ pins:
 	$(RESOLVE) --group build -c $(PINS) -o deploy/requirements-image.txt
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage build dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* build dist
 	find app tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -68,23 +68,28 @@ class Answer:
             self.chunks.append(chunk)
         self.model = chunk.get("model") or self.model
         self.usage = parse_usage(chunk.get("usage")) or self.usage
-        for choice in chunk["choices"][:1]:
-            self.finish_reason = choice.get("finish_reason") or self.finish_reason
-            said = choice.get("delta") or choice.get("message") or {}
-            if text := said.get("content"):
-                self._text.append(text)
-            if refusal := said.get("refusal"):
-                self._refusal.append(refusal)
-            for call in said.get("tool_calls") or []:
-                self._add_tool_call(call)
+        for choice in chunk["choices"]:
+            if choice["index"] == 0:
+                self._add_choice(choice)
 
-    def _add_tool_call(self, delta: Json) -> None:
-        while len(self.tool_calls) <= delta["index"]:
+    def _add_choice(self, choice: Json) -> None:
+        self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        said = choice.get("delta") or choice.get("message") or {}
+        if text := said.get("content"):
+            self._text.append(text)
+        if refusal := said.get("refusal"):
+            self._refusal.append(refusal)
+        for position, call in enumerate(said.get("tool_calls") or []):
+            self._add_tool_call(call.get("index", position), call)
+
+    def _add_tool_call(self, index: int, delta: Json) -> None:
+        while len(self.tool_calls) <= index:
             self.tool_calls.append(ToolCall())
-        call = self.tool_calls[delta["index"]]
-        inner = delta.get("function") or delta.get("custom") or {}
+        call = self.tool_calls[index]
+        inner = called(delta)
         call.id = delta.get("id") or call.id
-        call.name += inner.get("name") or ""
+        # A name never comes in pieces, but some providers repeat it in every delta.
+        call.name = inner.get("name") or call.name
         call.arguments += inner.get("arguments") or inner.get("input") or ""
 
 
@@ -96,14 +101,16 @@ def normalise_completion(body: Json, who: str) -> Json:
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices:
         raise _broken(who, "choices")
-    for choice in choices:
+    _normalise_model(body)
+    for position, choice in enumerate(choices):
         if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
             raise _broken(who, "message")
         message = choice["message"]
         message["role"] = "assistant"
         message.setdefault("content", None)
+        message.setdefault("refusal", None)
         _normalise_said(message, who)
-        choice.setdefault("index", 0)
+        _normalise_index(choice, position, who)
         choice.setdefault("logprobs", None)
         _normalise_finish(choice)
         if choice["finish_reason"] is None:
@@ -122,13 +129,16 @@ def normalise_chunk(body: Json, who: str) -> list[Json]:
     body["choices"] = choices
     if not choices:
         return [body] if body.get("usage") else []
+    _normalise_model(body)
     finishes = []
-    for choice in choices:
+    for position, choice in enumerate(choices):
         if not isinstance(choice, dict) or not isinstance(choice.get("delta") or {}, dict):
             raise _broken(who, "delta")
         choice["delta"] = choice.get("delta") or {}
-        choice.setdefault("index", 0)
+        _normalise_index(choice, position, who)
         _normalise_said(choice["delta"], who)
+        for place, call in enumerate(choice["delta"].get("tool_calls") or []):
+            call.setdefault("index", place)
         _normalise_finish(choice)
         if choice["finish_reason"] and _says_something(choice["delta"]):
             finishes.append({**choice, "delta": {}, "logprobs": None})
@@ -154,29 +164,54 @@ def parse_usage(usage: object) -> Usage | None:
     )
 
 
+def _normalise_model(body: Json) -> None:
+    if not isinstance(body.get("model"), str):
+        body.pop("model", None)
+
+
+def _normalise_index(choice: Json, position: int, who: str) -> None:
+    if choice.get("index") is None:
+        choice["index"] = position
+    if not _is_count(choice["index"]):
+        raise _broken(who, "index")
+
+
 def _normalise_said(said: Json, who: str) -> None:
-    content = said.get("content")
-    if content is not None and not isinstance(content, str):
-        raise _broken(who, "content")
+    for name in ("content", "refusal"):
+        if not isinstance(said.get(name), str | None):
+            raise _broken(who, name)
     calls = said.get("tool_calls")
     if calls is None:
         return
     if not isinstance(calls, list) or len(calls) > TOOL_CALLS:
         raise _broken(who, "tool_calls")
     for position, call in enumerate(calls):
-        if not isinstance(call, dict):
+        if not isinstance(call, dict) or not isinstance(called(call), dict):
             raise _broken(who, "tool_calls")
-        index = call.setdefault("index", position)
+        index = call.get("index", position)
         if not _is_count(index) or index >= TOOL_CALLS:
             raise _broken(who, "tool_calls.index")
-        function = call.get("function")
-        if isinstance(function, dict) and isinstance(function.get("arguments"), dict | list):
-            function["arguments"] = orjson.dumps(function["arguments"]).decode()
+        _normalise_called(call, who)
+
+
+def _normalise_called(call: Json, who: str) -> None:
+    inner = called(call)
+    if isinstance(inner.get("arguments"), dict | list):
+        inner["arguments"] = orjson.dumps(inner["arguments"]).decode()
+    texts = (call.get("id"), *(inner.get(name) for name in ("name", "arguments", "input")))
+    if not all(isinstance(text, str | None) for text in texts):
+        raise _broken(who, "tool_calls")
+
+
+def called(call: Json) -> Json:
+    """What a tool call calls: a function, or a tool of the client's own kind."""
+    inner: Json = call.get("function") or call.get("custom") or {}
+    return inner
 
 
 def _normalise_finish(choice: Json) -> None:
     given = choice.get("finish_reason")
-    if given is None or given in FINISH_REASONS:
+    if given is None or (isinstance(given, str) and given in FINISH_REASONS):
         choice["finish_reason"] = given
         return
     choice["finish_reason"] = _FINISH_REASONS.get(str(given).lower(), "stop")

@@ -114,7 +114,9 @@ async def _demo(given: argparse.Namespace) -> int:
                 _print(report.to_json())
             else:
                 show(report, console)
-            if given.serve:
+            if not given.serve:
+                _say("The addresses above end with this command; `demo --serve` keeps them.")
+            else:
                 _say(f"Still serving on {listening.url}/v1; stop with Ctrl-C")
                 await _until_signal(listening)
     return 0
@@ -192,3 +194,7 @@ def _print(line: str) -> None:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 from app.policy import Accept, Action, Ask, Context, Judge, Stop
 from app.records import Arrival, Attempt
-from app.tiers import TierLadder
+from app.tiers import Tier, TierLadder
 
 JudgeRule: TypeAlias = Callable[[TierLadder, str], str | None]
 """Which tier judges the answers of this one; None: nobody does."""
@@ -35,8 +35,8 @@ def climb(
     if attempt.valid:
         return Accept(last)
     judge = judged_by(context.ladder, attempt.tier)
-    if judge is None:
-        return Accept(last)
+    if judge is None or not _untried_above(context, attempts):
+        return Accept(last)  # with nothing left above it, no verdict could change what is served
     if not attempt.verdicts:
         return Judge(last, by=judge)
     return Accept(last) if trusted(attempt) else go_on(context, attempts, "after_reject")
@@ -48,17 +48,22 @@ def go_on(context: Context, attempts: Sequence[Attempt], arrived: Arrival) -> Ac
     Availability is not quality: where the tiers above are down, an earlier answer is served, or a
     lower tier asked, rather than nothing.
     """
-    ladder = context.ladder
-    tried = {attempt.tier for attempt in attempts}
-    above = [tier for tier in ladder.above(attempts[-1].tier) if tier.name not in tried]
+    above = _untried_above(context, attempts)
     if above:
         return Ask(above[0].name, arrived, live=len(above) == 1)
-    served = best_ended(ladder, attempts)
+    served = best_ended(context.ladder, attempts)
     if served is None:
-        untried = [tier for tier in reversed(ladder.tiers) if tier.name not in tried]
+        tried = {attempt.tier for attempt in attempts}
+        untried = [tier for tier in reversed(context.ladder.tiers) if tier.name not in tried]
         if untried:
             return Ask(untried[0].name, "after_failure", live=True)
     return Stop(served)
+
+
+def _untried_above(context: Context, attempts: Sequence[Attempt]) -> list[Tier]:
+    """The tiers over the last attempt's that were not asked yet, nearest first."""
+    tried = {attempt.tier for attempt in attempts}
+    return [tier for tier in context.ladder.above(attempts[-1].tier) if tier.name not in tried]
 
 
 def best_ended(ladder: TierLadder, attempts: Sequence[Attempt]) -> int | None:

@@ -14,11 +14,13 @@ from app.store.protocol import Insert, RecordStore
 
 logger = logging.getLogger(__name__)
 
-BATCH_RECORDS = 256
+# Larger batches are hardly faster, and keep the event loop waiting longer.
+BATCH_RECORDS = 64
 REMEMBERED_IDS = 4096
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
-TIDY_S = 10.0
+# The embedded engine's flush holds the interpreter's lock for some 10 to 100 ms.
+TIDY_S = 30.0
 
 
 class Recorder:

@@ -192,7 +192,7 @@ _record_adapter = TypeAdapter(Record)
 def record_from_json(data: bytes) -> Record | None:
     """The record, or None where the data is not one: what comes back from a store is not trusted."""
     try:
-        return _record_adapter.validate_json(data)
+        return _sound(_record_adapter.validate_json(data))
     except ValidationError:
         return None
 
@@ -200,9 +200,15 @@ def record_from_json(data: bytes) -> Record | None:
 def record_from_payload(payload: object) -> Record | None:
     """As `record_from_json`, from the decoded form."""
     try:
-        return _record_adapter.validate_python(payload)
+        return _sound(_record_adapter.validate_python(payload))
     except ValidationError:
         return None
+
+
+def _sound(record: Record) -> Record | None:
+    """The record, where the answer it says was served is one of its attempts."""
+    served = record.served
+    return record if served is None or 0 <= served < len(record.attempts) else None
 
 
 def total_usd(costs: Sequence[float | None]) -> float | None:

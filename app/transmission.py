@@ -4,6 +4,7 @@ Read `run` first. It yields events, and both the JSON and the SSE reply are made
 """
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -81,6 +82,11 @@ class _Run:
     @property
     def deadline_s(self) -> float:
         return self.started_s + self.order.deadline_s
+
+    def degrade(self, reason: str) -> None:
+        """Note, once, why this request gets less than it could have."""
+        if reason not in self.record.degraded:
+            self.record.degraded += (reason,)
 
 
 class Transmission:
@@ -178,10 +184,10 @@ class Transmission:
         if isinstance(action, Accept | Stop):
             return action
         if self._clock.monotonic_s() >= run.deadline_s:
-            run.record.degraded += ("deadline",)
+            run.degrade("deadline")
             return Stop(best_ended(context.ladder, attempts))
         if run.calls >= self._max_calls:
-            run.record.degraded += ("max_calls",)
+            run.degrade("max_calls")
             return Stop(best_ended(context.ladder, attempts))
         return action
 
@@ -209,7 +215,9 @@ class Transmission:
             attempt.outcome, attempt.error = "failed", exc.code
             if run.live:
                 raise
-            if isinstance(exc, UpstreamError):
+            if isinstance(exc, DeadlineError):
+                run.degrade("deadline")
+            else:
                 run.failures.append(exc)
                 billable = exc.billable
         finally:
@@ -252,7 +260,7 @@ class Transmission:
         except TimeoutError:
             verdict = Verdict(valid=None, by=by.name, reason="deadline", cost_usd=None)
         if verdict.valid is None:
-            run.record.degraded += ("judge",)
+            run.degrade("judge")
         run.record.attempts[action.attempt].verdicts.append(verdict)
         phases_s = run.record.phases_s
         spent_s = self._clock.monotonic_s() - started_s
@@ -263,7 +271,7 @@ class Transmission:
         record = run.record
         for failed in record.attempts:
             if failed.outcome == "failed":
-                record.degraded += (f"tier:{failed.tier}",)
+                run.degrade(f"tier:{failed.tier}")
         if attempt is None:
             raise _failure(run)
         record.served, record.outcome = attempt, "answered"
@@ -283,6 +291,10 @@ def _failure(run: _Run) -> GatewayError:
     """The error to report when no tier could answer."""
     if "deadline" in run.record.degraded or not run.failures:
         return DeadlineError(NO_TIME)
-    # Of several, one that waiting may cure; a 4xx is the client's own only if every tier says so.
-    last = run.failures[-1]
-    return next((failure for failure in run.failures if failure.retryable), last)
+    # Of several, the one that waiting cures soonest; a 4xx is the client's own only if all say so.
+    curable = [failure for failure in run.failures if failure.retryable]
+    return min(curable, key=_wait_s, default=run.failures[-1])
+
+
+def _wait_s(failure: UpstreamError) -> float:
+    return math.inf if failure.retry_after_s is None else failure.retry_after_s

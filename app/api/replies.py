@@ -12,6 +12,7 @@ from typing import TypeAlias
 import orjson
 from starlette.types import Send
 
+from app.answers import called
 from app.api.render import (
     envelope,
     fact_headers,
@@ -92,6 +93,7 @@ class SseReply:
         self._usage: object = None
         self._finish: Json | None = None
         self._introduced: set[object] = set()
+        self._finished: set[object] = set()
         self._committed = False
         self._sent_s = 0.0
 
@@ -143,25 +145,29 @@ class SseReply:
 
     async def _chunk(self, data: Json) -> None:
         self._usage = data.get("usage") or self._usage
-        if not data["choices"]:
+        # Some providers go on after the finish chunk, or send it twice.
+        choices = [c for c in data["choices"] if c["index"] not in self._finished]
+        if not choices:
             return
         self._model = self._model or data.get("model")
         await self._commit()
         if self._finish is not None:
             await self._event(self._finish)
             self._finish = None
-        chunk = {**data, **self._head()}
+        chunk = {**data, **self._head(), "choices": choices}
         chunk.pop("usage", None)
         chunk.pop("obfuscation", None)
-        for choice in chunk["choices"]:
+        for choice in choices:
             self._introduce(choice)
-        if any(choice.get("finish_reason") for choice in chunk["choices"]):
+        finished = [choice["index"] for choice in choices if choice.get("finish_reason")]
+        if finished:
+            self._finished.update(finished)
             self._finish = chunk
         else:
             await self._event(chunk)
 
     def _introduce(self, choice: Json) -> None:
-        """The role in a choice's first delta, and only there: clients join what is repeated."""
+        """Role, ids and names in the first delta, and only there: clients join what is repeated."""
         delta, index = choice["delta"], choice["index"]
         if index in self._introduced:
             delta.pop("role", None)
@@ -169,6 +175,15 @@ class SseReply:
             self._introduced.add(index)
             delta["role"] = "assistant"
             delta.setdefault("content", "")
+        for call in delta.get("tool_calls") or []:
+            self._introduce_call((index, call["index"]), call)
+
+    def _introduce_call(self, place: tuple[int, int], call: Json) -> None:
+        if place in self._introduced:
+            for named, key in ((call, "id"), (call, "type"), (called(call), "name")):
+                named.pop(key, None)
+        elif call.get("id"):
+            self._introduced.add(place)
 
     def _introduction(self) -> Json:
         self._introduced.add(0)

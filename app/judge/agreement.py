@@ -9,13 +9,15 @@ import orjson
 from app.answers import Answer
 
 _MARKED = re.compile(
-    r"(?:\\boxed\{(?P<boxed>[^{}]*)\}|####\s*(?P<hashes>.+)"
-    r"|(?:final\s+)?answer\s*(?:is|:)\s*(?P<said>.+))",
+    r"(?:\\boxed\{(?P<boxed>(?:[^{}]|\{[^{}]*\})*)\}|####\s*(?P<hashes>.+)"
+    r"|answer\**\s*(?:is\s*:?|:)\s*(?P<said>.+))",
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
-_NOISE = re.compile(r"[^\w.\-+/%:]+")
-LAST_LINE_CHARACTERS = 200
+_NUMBER = re.compile(r"(?:(?<![\w.)\]])\+)?(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)(?:\.\d+)?")
+_NOISE = re.compile(r"[^\w.\-+/%:<>=≤≥≠^*|&!~√]+")
+_EMPHASIS = re.compile(r"(?<!\w)(?:\*\*+|__+)|(?:\*\*+|__+)(?!\w)|`+")
+_OPERATOR = re.compile(r"\s*([-+/:<>=≤≥≠^*|&~])\s*")
+LAST_LINE_WORDS = 4
 
 
 def final_answer(answer: Answer) -> str:
@@ -29,21 +31,24 @@ def final_answer(answer: Answer) -> str:
 
 def _gist(answer: Answer) -> str:
     if answer.tool_calls:
-        calls = [[call.name, _canonical_json(call.arguments)] for call in answer.tool_calls]
+        calls = [
+            [call.name, _canonical_json(call.arguments) or call.arguments]
+            for call in answer.tool_calls
+        ]
         return orjson.dumps(calls).decode()
     text = answer.text or answer.refusal
-    return _canonical_json(text) or _words(_marked(text) or _last_line(text))
+    return _canonical_json(text) or _words(_marked(text) or _last_line(text)) or text
 
 
 def _canonical_json(text: str) -> str:
     """Objects and arrays with sorted keys; empty where the text is neither."""
     try:
         value = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        if not isinstance(value, dict | list):
+            return ""
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return ""
-    if not isinstance(value, dict | list):
-        return ""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _marked(text: str) -> str | None:
@@ -52,15 +57,21 @@ def _marked(text: str) -> str | None:
 
 
 def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
+    """The last line where it can be an answer by itself: a word, or a few with a number in them.
+
+    Any other last line ("I hope this helps!", the end of a code block) many answers share.
+    """
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     last = lines[-1] if lines else ""
-    return last if len(last) <= LAST_LINE_CHARACTERS else text
+    words = last.split()
+    alone = len(words) == 1 or (len(words) <= LAST_LINE_WORDS and re.search(r"\d", last))
+    return last if alone and _words(last) and "```" not in text else text
 
 
 def _words(text: str) -> str:
-    text = unicodedata.normalize("NFKC", text).casefold()
+    text = unicodedata.normalize("NFKC", _EMPHASIS.sub(" ", text)).casefold()
     text = _NUMBER.sub(lambda number: _plain_number(number[0]), text)
-    return _NOISE.sub(" ", text).strip(" .:")
+    return _OPERATOR.sub(r"\1", _NOISE.sub(" ", text)).strip(" .:!")
 
 
 def _plain_number(number: str) -> str:

@@ -42,7 +42,7 @@ def _check_tool_calls(request: ChatRequest, answer: Answer) -> Verdict | None:
     named = _named(choice)
     if choice == "none":
         return _refuse("tool_choice", "a tool was called, though none may be")
-    known = {name: tool for tool in request.tools if (name := _function(tool).get("name"))}
+    known = {name: tool for tool in request.tools if (name := _named(tool))}
     for call in answer.tool_calls:
         if known and call.name not in known:
             return _refuse("tool", "a tool was called that does not exist")
@@ -84,13 +84,13 @@ def _must_call(request: ChatRequest) -> bool:
 
 
 def _named(choice: object) -> str | None:
-    if not isinstance(choice, dict):
-        return None
-    name = (choice.get("function") or choice.get("custom") or {}).get("name")
+    """The name of this tool, or of the tool this choice demands."""
+    name = _function(choice).get("name") if isinstance(choice, dict) else None
     return name if isinstance(name, str) else None
 
 
 def _function(tool: Json) -> Json:
+    """What a tool, or a choice of one, says about it."""
     inner = tool.get("function") or tool.get("custom")
     return inner if isinstance(inner, dict) else {}
 

@@ -1,15 +1,15 @@
 """The LLM judge: a fenced question and answer in, one constrained verdict out."""
 
 import asyncio
+import json
 import secrets
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
 
-import orjson
-
 from app.answers import Answer
 from app.errors import UpstreamError
+from app.jsontext import dump_json
 from app.records import Verdict
 from app.tiers import Tier
 from app.upstreams.client import Upstream
@@ -43,7 +43,13 @@ _FORMAT: Json = {
     },
 }
 _INVISIBLE = dict.fromkeys(
-    [*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF]
+    [
+        *(0x00AD, 0x180E, 0xFEFF),
+        *range(0x200B, 0x2010),
+        *range(0x202A, 0x202F),
+        *range(0x2060, 0x2070),
+        *range(0xE0000, 0xE0200),  # tags and variation selectors: whole texts can hide in them
+    ]
 )
 
 
@@ -92,7 +98,7 @@ class LlmJudge:
 def judge_body(by: Tier, request: ChatRequest, answer: Answer, max_tokens: int) -> Json:
     """The request to the judging tier."""
     fence = f"----- data {secrets.token_hex(16)} -----"
-    data = orjson.dumps({"question": _question(request), "answer": _answer(answer)}).decode()
+    data = dump_json({"question": _question(request), "answer": _answer(answer)}).decode()
     body: Json = {
         "model": by.model,
         "messages": [
@@ -109,13 +115,15 @@ def judge_body(by: Tier, request: ChatRequest, answer: Answer, max_tokens: int) 
 def read_verdict(text: str) -> bool | None:
     """The verdict in the judge's reply; None for anything but exactly one verdict object."""
     try:
-        verdict = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        # Pairs, not a dict: of a key given twice a dict keeps one word and hides the other.
+        pairs = json.loads(text, object_pairs_hook=tuple)
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(verdict, dict) or set(verdict) != {"verdict"}:
-        return None
-    word = verdict["verdict"]
-    return VERDICTS.get(word) if isinstance(word, str) else None
+    match pairs:
+        case (("verdict", str() as word),) if isinstance(pairs, tuple):
+            return VERDICTS.get(word)
+        case _:
+            return None
 
 
 def _question(request: ChatRequest) -> object:
@@ -133,7 +141,10 @@ def _answer(answer: Answer) -> object:
     text = _cleaned(answer.text or answer.refusal)
     if not answer.tool_calls:
         return text
-    calls = [{"name": call.name, "arguments": call.arguments} for call in answer.tool_calls]
+    calls = [
+        {"name": _cleaned(call.name), "arguments": _cleaned(call.arguments)}
+        for call in answer.tool_calls
+    ]
     return {"text": text, "tool_calls": calls}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.climb import JudgeRule, climb
+from app.climb import climb, judge_rule
 from app.policy import Action, Ask, Context
 from app.records import Attempt, Labels, Record, Start
 
@@ -45,10 +45,13 @@ class Always:
 class Cascade:
     """Start at the bottom, have every answer judged, climb until one is valid (FrugalGPT's shape)."""
 
-    judged_by: JudgeRule
+    judge: str
     name: str = "cascade"
-    version: str = "1"
     neighbours: int = 0
+
+    @property
+    def version(self) -> str:
+        return f"1,judge={self.judge}"
 
     def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
         """Climb from the lowest tier."""
@@ -57,7 +60,7 @@ class Cascade:
             context,
             attempts,
             first=lambda: _ask(context, lowest, {lowest: 1.0}),
-            judged_by=self.judged_by,
+            judged_by=judge_rule(self.judge),
         )
 
     def label(self, record: Record) -> Labels:
@@ -69,15 +72,21 @@ class Cascade:
 class RandomStart:
     """Start at a tier drawn uniformly, then climb as the cascade does."""
 
-    judged_by: JudgeRule
+    judge: str
     name: str = "random"
-    version: str = "1"
     neighbours: int = 0
+
+    @property
+    def version(self) -> str:
+        return f"1,judge={self.judge}"
 
     def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
         """Draw once, then climb."""
         return climb(
-            context, attempts, first=lambda: self._draw(context), judged_by=self.judged_by
+            context,
+            attempts,
+            first=lambda: self._draw(context),
+            judged_by=judge_rule(self.judge),
         )
 
     def label(self, record: Record) -> Labels:

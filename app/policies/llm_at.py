@@ -7,7 +7,7 @@ Source: Na et al. 2025, "LLM-AT: Automatic Transmission for LLM tiers" (ACL Find
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.climb import JudgeRule, climb
+from app.climb import climb, judge_rule
 from app.policy import Action, Ask, Context
 from app.records import Attempt, Estimate, Labels, Record, Start
 from app.starter import AccuracyEstimator, Starter
@@ -23,7 +23,7 @@ def paper_judge(ladder: TierLadder, tier: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class LlmAt:
-    """The published policy.
+    """The published policy; `judge` None is its own rule of who judges.
 
     Departs: the verdict is constrained JSON in a fenced prompt, not the word "yes" in a text. An
     answer without a verdict is served unverified where its tier's accuracy reaches θ, else the
@@ -34,15 +34,14 @@ class LlmAt:
 
     starter: Starter
     estimator: AccuracyEstimator
-    judged_by: JudgeRule = paper_judge
-
+    judge: str | None = None
     name: str = "llm_at"
 
     @property
     def version(self) -> str:
         return (
             f"1,threshold={self.starter.threshold:g},neighbours={self.starter.neighbours}"
-            f",prior_weight={self.estimator.prior_weight:g}"
+            f",prior_weight={self.estimator.prior_weight:g},judge={self.judge or 'paper'}"
         )
 
     @property
@@ -55,7 +54,7 @@ class LlmAt:
             context,
             attempts,
             first=lambda: self._first(context),
-            judged_by=self.judged_by,
+            judged_by=paper_judge if self.judge is None else judge_rule(self.judge),
             trusted=lambda attempt: self._trusted(context, attempt),
         )
 
@@ -64,12 +63,13 @@ class LlmAt:
         tried lower tier is right if its answer equals the final one; an untried one has no label.
 
         Units: 1 is right, 0 is wrong. Departs: only a final answer that was judged valid, or came
-        from the top, counts; attempts that were cut off or failed teach nothing.
+        from the top and passed the exact checks, counts; attempts that were cut off or failed
+        teach nothing.
         """
         final = record.served_attempt
         if final is None or final.outcome != "complete" or final.tier not in record.ladder:
             return {}
-        if not (record.verified or final.tier == record.ladder[-1]):
+        if final.refused or not (record.verified or final.tier == record.ladder[-1]):
             return {}
         position = record.ladder.index(final.tier)
         labels = dict.fromkeys(record.ladder[position:], 1.0)

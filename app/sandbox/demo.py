@@ -10,7 +10,8 @@ import orjson
 
 from app.errors import UpstreamBrokenError, UpstreamConnectError
 from app.sandbox.questions import Question, draw_questions, is_right
-from app.sandbox.report import AUTO, PURPOSES, DemoReport, Run, Served
+from app.sandbox.report import DemoReport
+from app.sandbox.runs import AUTO, PURPOSES, Run, Served
 from app.wire import Json
 
 QUESTIONS = 300

@@ -139,16 +139,16 @@ _ANSWER_SCHEMA: Json = {"type": "object", "properties": {"answer": {"type": "str
 
 def _tool_calls(request: ChatRequest) -> tuple[ToolCall, ...]:
     """One call, where the client demands it or the text sounds like it."""
-    functions = [inner for tool in request.tools if isinstance(inner := tool.get("function"), dict)]
     choice = request.body.get("tool_choice")
+    may_decline = choice is None or choice == "auto"
     after_tool = request.messages[-1].get("role") == "tool"
-    if not functions or choice == "none" or (after_tool and choice in {None, "auto"}):
-        return ()
-    if isinstance(choice, dict):
-        named = (choice.get("function") or {}).get("name")
-        functions = [function for function in functions if function.get("name") == named]
     text = _asked(request)
-    if not functions or (choice in {None, "auto"} and not _WANTS_TOOL.search(text)):
+    if choice == "none" or (may_decline and (after_tool or not _WANTS_TOOL.search(text))):
+        return ()
+    functions = [inner for tool in request.tools if isinstance(inner := tool.get("function"), dict)]
+    if isinstance(choice, dict) and isinstance(named := choice.get("function"), dict):
+        functions = [inner for inner in functions if inner.get("name") == named.get("name")]
+    if not functions:
         return ()
     place = _PLACE.search(text)
     arguments = fitting(functions[0].get("parameters") or {}, place[1] if place else text)

@@ -4,98 +4,11 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from itertools import permutations
 from math import sqrt
-from statistics import fmean, stdev
 
 import orjson
 
 from app.records import total_usd
-
-AUTO = "auto"
-PURPOSES = ("answer", "draft", "judge")
-BLOCKS = 10
-_Z = 1.96
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """How one question was served.
-
-    `path` names the tiers that were asked, in order; `costs_usd` stands in the order of PURPOSES.
-    Both are empty where the gateway did not tell.
-    """
-
-    right: bool
-    failed: bool = False
-    cost_usd: float | None = None
-    costs_usd: tuple[float | None, ...] = ()
-    latency_s: float = 0.0
-    tier: str | None = None
-    path: tuple[str, ...] = ()
-    calls: int | None = None
-    decision_url: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """All questions, served in one way: `auto`, or always by the tier of that name."""
-
-    name: str
-    served: tuple[Served, ...]
-
-    @property
-    def right(self) -> int:
-        return sum(served.right for served in self.served)
-
-    @property
-    def failed(self) -> int:
-        return sum(served.failed for served in self.served)
-
-    @property
-    def accuracy(self) -> float:
-        """A failed request counts as not right."""
-        return self.right / len(self.served)
-
-    @property
-    def interval(self) -> Interval:
-        """Source: Wilson score interval, 95 %."""
-        n, p = len(self.served), self.accuracy
-        middle = (p + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-        half = _Z * sqrt(p * (1 - p) / n + _Z**2 / (4 * n**2)) / (1 + _Z**2 / n)
-        return Interval(max(middle - half, 0.0), min(middle + half, 1.0))
-
-    @property
-    def usd_per_1000(self) -> float | None:
-        """None where the cost of an answer is unknown."""
-        answered = [served.cost_usd for served in self.served if not served.failed]
-        total = total_usd(answered)
-        return None if total is None or not answered else total / len(answered) * 1000
-
-    @property
-    def latency_mean_s(self) -> float:
-        return fmean(served.latency_s for served in self.served)
-
-    @property
-    def calls_per_question(self) -> float | None:
-        """Upstream calls, judges included; None where the gateway did not tell."""
-        calls = [served.calls for served in self.served if served.calls is not None]
-        return fmean(calls) if calls else None
-
-    def purpose_usd_per_1000(self, purpose: str) -> float | None:
-        known = [served.costs_usd for served in self.served if served.costs_usd]
-        total = total_usd([costs[PURPOSES.index(purpose)] for costs in known])
-        return None if total is None or not known else total / len(known) * 1000
-
-    def blocks(self) -> list["Run"]:
-        """The run in at most ten stretches of equal length, in the order asked."""
-        size = -(-len(self.served) // BLOCKS)
-        starts = range(0, len(self.served), size)
-        return [Run(self.name, self.served[start : start + size]) for start in starts]
+from app.sandbox.runs import PURPOSES, Interval, Run, Served, Z
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +19,11 @@ class Mixture:
     high: str
     share_high: float
     usd_per_1000: float
+
+    def in_words(self) -> str:
+        shares = ((self.high, self.share_high), (self.low, 1 - self.share_high))
+        parts = [f"{share:.0%} {tier}" for tier, share in shares if share > 0]
+        return f"{', '.join(parts)}: ${self.usd_per_1000:.2f} per 1,000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +64,18 @@ class DemoReport:
 
     @property
     def accuracy_gap(self) -> tuple[float, Interval]:
-        """Accuracy of auto minus the top tier's, question by question, with its 95 % interval."""
-        pairs = zip(self.auto.served, self.fixed[-1].served, strict=True)
-        gaps = [float(ours.right) - float(theirs.right) for ours, theirs in pairs]
-        gap = fmean(gaps)
-        half = _Z * stdev(gaps) / sqrt(len(gaps)) if len(gaps) > 1 else 1.0
-        return gap, Interval(gap - half, gap + half)
+        """Accuracy of auto minus the top tier's, on the same questions, with its 95 % interval.
+
+        Source: Agresti and Min 2005: half a question is added to each cell of the paired table.
+        """
+        pairs = list(zip(self.auto.served, self.fixed[-1].served, strict=True))
+        won = sum(ours.right and not theirs.right for ours, theirs in pairs)
+        lost = sum(theirs.right and not ours.right for ours, theirs in pairs)
+        n = len(pairs) + 2
+        middle = (won - lost) / n
+        half = Z * sqrt(won + lost + 1 - (won - lost) ** 2 / n) / n
+        interval = Interval(max(middle - half, -1.0), min(middle + half, 1.0))
+        return (won - lost) / len(pairs), interval
 
     def saving(self, against_usd_per_1000: float | None) -> float | None:
         """The share of that cost which auto saved; negative where auto cost more."""
@@ -173,11 +97,29 @@ class DemoReport:
     def better_fixed(self) -> Run | None:
         """A fixed tier that was at least as accurate and at most as expensive."""
         as_good = [run for run in self.fixed if run.accuracy >= self.auto.accuracy]
-        return next((run for run in as_good if (self.saving(run.usd_per_1000) or 1.0) <= 0), None)
+        for run in as_good:
+            saving = self.saving(run.usd_per_1000)
+            if saving is not None and saving <= 0:
+                return run
+        return None
+
+    def hindsight_usd_per_1000(self) -> float | None:
+        """What the cheapest right tier costs, question by question; the lowest where none is."""
+        costs: list[float | None] = []
+        for row in zip(*(run.served for run in self.fixed), strict=True):
+            cheapest = next((served for served in row if served.right), row[0])
+            costs.append(cheapest.cost_usd)
+        total = total_usd(costs)
+        return None if total is None else total / len(costs) * 1000
 
     def sentences(self) -> list[str]:
         """The verdict in words, good or bad."""
-        return [self._against_top(), self._against_mixtures(), *self._trouble()]
+        return [
+            self._against_top(),
+            self._against_mixtures(),
+            *self._against_hindsight(),
+            *self._trouble(),
+        ]
 
     def to_json(self) -> str:
         """The report for programs; every run adds up to `questions`."""
@@ -199,6 +141,7 @@ class DemoReport:
             "saving_against_top": self.saving(top.usd_per_1000),
             "cheapest_mixture": None if (way := self.mixture()) is None else asdict(way),
             "saving_against_mixture": self.saving(way.usd_per_1000) if way else None,
+            "hindsight_usd_per_1000": self.hindsight_usd_per_1000(),
             "examples": {
                 "direct": _example(self.direct_example),
                 "escalated": _example(self.escalated_example),
@@ -229,17 +172,24 @@ class DemoReport:
             )
         way = self.mixture()
         if way is None:
-            return "No fixed tier, nor any mixture of two, was as accurate as auto."
-        saving = self.saving(way.usd_per_1000) or 0.0
-        mixed = (
-            f"the cheapest mixture of fixed tiers that is as accurate ({way.share_high:.0%} "
-            f"{way.high}, else {way.low}, chosen blindly: ${way.usd_per_1000:.2f} per 1,000)"
-        )
-        if saving < 0:
             return (
-                f"Mixing blindly would have been better: auto cost {-saving:.0%} more than {mixed}."
+                "No fixed tier, nor any mixture of two, was as accurate as auto here; the interval "
+                "above says how much of that may be chance."
             )
+        saving = self.saving(way.usd_per_1000) or 0.0
+        mixed = f"the cheapest blind mixture of fixed tiers that is as accurate ({way.in_words()})"
+        if saving < 0:
+            return f"A coin would have been better: auto cost {-saving:.0%} more than {mixed}."
         return f"Auto cost {saving:.0%} less than {mixed}."
+
+    def _against_hindsight(self) -> list[str]:
+        usd = self.hindsight_usd_per_1000()
+        if usd is None:
+            return []
+        return [
+            f"With hindsight (each question to the cheapest tier that gets it right) ${usd:.2f} "
+            "per 1,000 would have done: nobody knows that beforehand; it is what is left to learn."
+        ]
 
     def _trouble(self) -> list[str]:
         failed = [f"{run.failed} of {run.name}" for run in self.runs if run.failed]

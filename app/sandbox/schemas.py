@@ -5,6 +5,7 @@ import re
 from app.wire import Json
 
 _DEPTH = 8
+_LONGEST = 1000
 _WHOLE = re.compile(r"-?\d{1,15}")
 _DECIMAL = re.compile(r"-?\d{1,15}(?:\.\d{1,15})?")
 
@@ -19,25 +20,26 @@ def fitting(schema: object, hint: str, root: Json | None = None, depth: int = 0)
     root = schema if root is None else root
     if "const" in schema:
         return schema["const"]
-    if schema.get("enum"):
-        return schema["enum"][0]
+    if options := _options(schema, "enum"):
+        return options[0]
     if isinstance(schema.get("$ref"), str):
         return fitting(_resolve(schema["$ref"], root), hint, root, depth + 1)
     for word in ("anyOf", "oneOf", "allOf"):
-        if schema.get(word):
-            return fitting(schema[word][0], hint, root, depth + 1)
+        if options := _options(schema, word):
+            return fitting(options[0], hint, root, depth + 1)
     return _of_type(schema, hint, root, depth)
 
 
 def _of_type(schema: Json, hint: str, root: Json, depth: int) -> object:
-    kind = schema.get("type") or ("object" if "properties" in schema else "string")
+    kinds = _options(schema, "type")
     value: object
-    match kind[0] if isinstance(kind, list) else kind:
+    match kinds[0] if kinds else schema.get("type", _implied_type(schema)):
         case "object":
-            properties = schema.get("properties") or {}
-            value = {k: fitting(inner, hint, root, depth + 1) for k, inner in properties.items()}
+            inner = schema.get("properties")
+            properties = inner if isinstance(inner, dict) else {}
+            value = {k: fitting(v, hint, root, depth + 1) for k, v in properties.items()}
         case "array":
-            count = min(max(int(schema.get("minItems") or 1), 0), _DEPTH)
+            count = min(_size(schema, "minItems") or 1, _DEPTH)
             value = [fitting(schema.get("items"), hint, root, depth + 1) for _ in range(count)]
         case "integer":
             value = _within(schema, int(hint) if _WHOLE.fullmatch(hint) else 1)
@@ -59,9 +61,24 @@ def _string(schema: Json, hint: str) -> str:
         case "date-time":
             return "2026-01-01T12:00:00Z"
         case _:
-            longest = schema.get("maxLength")
-            text = hint[:longest] if isinstance(longest, int) else hint
-            return text.ljust(int(schema.get("minLength") or 0), "…")
+            text = hint[: _size(schema, "maxLength") or len(hint)]
+            return text.ljust(min(_size(schema, "minLength"), _LONGEST), "…")
+
+
+def _options(schema: Json, key: str) -> list[object]:
+    """The list under this key; empty where there is none."""
+    found = schema.get(key)
+    return found if isinstance(found, list) else []
+
+
+def _size(schema: Json, key: str) -> int:
+    """The length under this key; 0 where there is none."""
+    found = schema.get(key)
+    return max(found, 0) if isinstance(found, int) else 0
+
+
+def _implied_type(schema: Json) -> str:
+    return "object" if "properties" in schema else "string"
 
 
 def _within(schema: Json, value: float) -> float:

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from app.sandbox import demo
-from app.sandbox.report import PURPOSES, DemoReport, Served, percent
+from app.sandbox.report import DemoReport, percent
+from app.sandbox.runs import PURPOSES, Served
 
 WIDTH = 80
 _TRACK = 23
@@ -56,7 +57,7 @@ def show(report: DemoReport, console: Console) -> None:
     """The whole report, at most 80 columns wide."""
     console.print()
     console.print(
-        f"[bold]Autoshift demo[/] · {report.questions} questions, seed {report.seed} · "
+        f"[bold]Autoshift demo[/]: {report.questions} questions, seed {report.seed}, "
         "[bold]simulated[/] models and prices"
     )
     console.print(_runs(report), width=WIDTH)
@@ -65,7 +66,7 @@ def show(report: DemoReport, console: Console) -> None:
     _show_curves(report, console)
     console.print()
     for sentence in report.sentences():
-        console.print(f"• {escape(sentence)}", width=WIDTH, highlight=False)
+        console.print(f"- {escape(sentence)}", width=WIDTH, highlight=False)
     console.print()
     _show_example("routed directly", report.direct_example, console)
     _show_example("escalated", report.escalated_example, console)
@@ -73,7 +74,7 @@ def show(report: DemoReport, console: Console) -> None:
 
 def _runs(report: DemoReport) -> Table:
     table = _table("Same questions, known answers (simulated)", "served by")
-    for heading in ("right", "95 % interval", "$ per 1,000", "vs top", "calls", "mean ms"):
+    for heading in ("accuracy", "95 % interval", "$ per 1,000", "vs top", "calls", "ms"):
         table.add_column(heading, justify="right")
     top_usd = report.fixed[-1].usd_per_1000
     for run in report.runs:
@@ -155,7 +156,7 @@ def _marks(report: DemoReport) -> dict[str, tuple[str, str]]:
 
 def _track(values: dict[str, float], marks: dict[str, tuple[str, str]]) -> Text:
     """A line of dots with each run's mark at its value, 0 to 1; auto on top."""
-    cells = [("·", "dim")] * _TRACK
+    cells = [(".", "dim")] * _TRACK
     for name in reversed(values):
         cells[round(min(max(values[name], 0.0), 1.0) * (_TRACK - 1))] = marks[name]
     return Text.assemble(*cells)
@@ -167,7 +168,7 @@ def _show_example(what: str, served: Served | None, console: Console) -> None:
         return
     cost = "?" if served.cost_usd is None else f"{served.cost_usd:.6f}"
     console.print(
-        f"{what}: {' → '.join(served.path)} (${cost}, simulated)\n  {served.decision_url}",
+        f"{what}: {' -> '.join(served.path)} (${cost}, simulated)\n  {served.decision_url}",
         highlight=False,
         soft_wrap=True,
     )

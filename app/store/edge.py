@@ -119,41 +119,55 @@ class EdgeStore:
         await to_thread.run_sync(self._flush)
 
     async def run_upkeep(self) -> None:
-        while True:
-            await self._upkeep_due.wait()
-            self._upkeep_due.clear()
-            try:
-                await self.upkeep()
-            except Exception:  # the store works without upkeep, only slower
-                logger.warning("the store's upkeep failed; tried again later", exc_info=True)
-                await asyncio.sleep(self._upkeep_retry_s)
-                self._upkeep_due.set()
+        try:
+            while True:
+                await self._upkeep_due.wait()
+                self._upkeep_due.clear()
+                await self._try_upkeep()
+        finally:
+            self._optimizer.stop()
 
     async def upkeep(self) -> bool:
         """Put a re-indexed generation in force; whether there was anything to re-index.
 
         Errors: StoreError; the old generation is then still in force.
         """
-        retired = await to_thread.run_sync(self._renew)
+        retired = await to_thread.run_sync(self._renew, abandon_on_cancel=True)
         if retired is None:
             return False
         # Searches run on the event loop only: now that it is back here, none uses the old one.
         await to_thread.run_sync(self._discard, retired)
         return True
 
+    async def _try_upkeep(self) -> None:
+        try:
+            await self.upkeep()
+        except Exception:  # the store works without upkeep, only slower
+            logger.warning("the store's upkeep failed; tried again later", exc_info=True)
+            await asyncio.sleep(self._upkeep_retry_s)
+            self._upkeep_due.set()
+
     def _open(self) -> None:
         self._lock.acquire()
         try:
-            generation = self._generations.current() or self._create()
-            shard = load_shard(generation, self._dimension)
-            self._generations.put_in_force(generation)
-            self._generations.remove_others()
-            info = shard.info()
-            self._new_records = info.points_count - info.indexed_vectors_count
-            self._shard = shard
+            self._load()
+        except StoreDownError as exc:
+            logger.warning("the record store is not open yet", extra={"why": str(exc)})
         except BaseException:
             self._lock.release()
             raise
+
+    def _load(self) -> EdgeShard:
+        """Open the generation in force, unless the disk is nearly full: loading writes too."""
+        self._require_free_bytes(FREE_FLOOR_BYTES)
+        generation = self._generations.current() or self._create()
+        shard = load_shard(generation, self._dimension)
+        self._generations.put_in_force(generation)
+        self._generations.remove_others()
+        info = shard.info()
+        self._new_records = info.points_count - info.indexed_vectors_count
+        self._shard = shard
+        return shard
 
     def _create(self) -> Path:
         unfinished = self._generations.begin()
@@ -171,8 +185,10 @@ class EdgeStore:
     def _write(self, operations: Sequence[Operation]) -> None:
         points = [self._point(operation) for operation in operations]
         with self._writing:
-            shard = self._open_shard()
+            if not self._lock.held:
+                raise StoreDownError("the record store is closed")
             self._require_free_bytes(FREE_FLOOR_BYTES)
+            shard = self._shard or self._load()
             for start in range(0, len(points), CHUNK_RECORDS):
                 chunk = points[start : start + CHUNK_RECORDS]
                 insert_points(shard, chunk)
@@ -200,7 +216,7 @@ class EdgeStore:
 
     def _open_shard(self) -> EdgeShard:
         if self._shard is None:
-            raise StoreDownError("the record store is closed")
+            raise StoreDownError("the record store is not open")
         return self._shard
 
     def _note_upkeep_due(self) -> None:

@@ -40,7 +40,9 @@ class Generations:
         return path
 
     def finish(self, unfinished: Path) -> Path:
-        """The generation built there, under its own name, but not in force yet."""
+        """The generation built there, synced and under its own name, but not in force yet."""
+        for file in (unfinished, *unfinished.rglob("*")):
+            _sync(file)
         path = unfinished.with_suffix("")
         unfinished.rename(path)
         return path
@@ -52,7 +54,7 @@ class Generations:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._root / "CURRENT")
-        _sync_directory(self._root)
+        _sync(self._root)
 
     def remove_others(self) -> None:
         """Remove everything that is not in force: what upkeep left, or a crash."""
@@ -70,7 +72,7 @@ def _number(generation: Path) -> int:
     return int(generation.name.removeprefix("generation-"))
 
 
-def _sync_directory(path: Path) -> None:
+def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

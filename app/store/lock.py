@@ -34,6 +34,10 @@ class DirectoryLock:
             raise locked(self._directory) from exc
         self._descriptor = descriptor
 
+    @property
+    def held(self) -> bool:
+        return self._descriptor is not None
+
     def release(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)

@@ -221,8 +221,8 @@ class Outbox:
         return database
 
     def _rescue(self) -> list[tuple[str, str, bytes, bytes | None]]:
-        rows = readable_rows(self._path)
         aside = move_aside(self._path)
+        rows = readable_rows(aside)
         logger.error(
             "the outbox was damaged; what could be read goes on, the file was moved aside",
             extra={"moved_to": str(aside), "readable": len(rows)},

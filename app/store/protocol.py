@@ -35,7 +35,7 @@ class RecordStore(Protocol):
     """Errors of every method: StoreError; a `retryable` one says that later may go better."""
 
     async def open(self) -> None:
-        """Make the store ready. A server that is down is only logged: it is tried again later.
+        """Make the store ready. One that is down for now is only logged: writes try again.
 
         Errors: StoreLockedError, StoreMismatchError.
         """

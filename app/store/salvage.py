@@ -1,10 +1,13 @@
 """What can be saved of a damaged outbox file."""
 
+import os
+import shutil
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import TypeAlias
 
-Row = tuple[str, str, bytes, bytes | None]
+Row: TypeAlias = tuple[str, str, bytes, bytes | None]
 
 
 def is_sound(path: Path) -> bool:
@@ -24,36 +27,53 @@ def is_sound(path: Path) -> bool:
     return bool(finding == "ok")
 
 
-def readable_rows(path: Path) -> list[Row]:
-    """The entries on readable pages, in order: read from the front, then from the back."""
-    rows: dict[int, Row] = {}
-    for order in ("ORDER BY number", "ORDER BY number DESC"):
-        with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(path)) as database:
-            database.text_factory = _text
-            query = f"SELECT number, id, tenant, body, vector FROM entries {order}"  # noqa: S608
-            for number, *row in database.execute(query):
-                if _is_row(row):
-                    rows[number] = (row[0], row[1], row[2], row[3])
-    return [rows[number] for number in sorted(rows)]
-
-
 def move_aside(path: Path) -> Path:
     """Rename the file and its log; gives the file's new path."""
     number = 1
     while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
         number += 1
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
+    for part, target in zip(_parts(path), _parts(aside), strict=True):
         if part.exists():
-            part.rename(aside.with_name(aside.name + suffix))
+            part.rename(target)
     return aside
+
+
+def readable_rows(path: Path) -> list[Row]:
+    """The entries on readable pages, in order. The file itself is left as it is."""
+    copy = path.with_name(f"{path.name}.reading")
+    for part, target in zip(_parts(path), _parts(copy), strict=True):
+        if part.exists():
+            shutil.copyfile(part, target)
+    _pad(copy)
+    rows: dict[int, Row] = {}
+    for order in ("ORDER BY number", "ORDER BY number DESC"):  # up to the damage, from either end
+        with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(copy)) as database:
+            query = f"SELECT number, id, tenant, body, vector FROM entries {order}"  # noqa: S608
+            for number, *row in database.execute(query):
+                if _is_row(row):
+                    rows[number] = (row[0], row[1], row[2], row[3])
+    for part in _parts(copy):
+        part.unlink(missing_ok=True)
+    return [rows[number] for number in sorted(rows)]
+
+
+def _parts(path: Path) -> tuple[Path, Path, Path]:
+    return path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
+
+
+def _pad(path: Path) -> None:
+    """Give a file that was cut off its length back: SQLite reads nothing of a short one.
+
+    Source: the SQLite file format; page size at byte 16, page count at byte 28.
+    """
+    with path.open("rb") as file:
+        header = file.read(32)
+    wanted_bytes = int.from_bytes(header[16:18]) * int.from_bytes(header[28:32])
+    if path.stat().st_size < wanted_bytes <= 2 * path.stat().st_size + 2**30:
+        os.truncate(path, wanted_bytes)
 
 
 def _is_row(row: list[object]) -> bool:
     *texts, body, vector = row
     whole = all(isinstance(text, str) for text in texts) and isinstance(body, bytes)
     return whole and (vector is None or (isinstance(vector, bytes) and len(vector) % 4 == 0))
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode(errors="replace")

@@ -20,9 +20,6 @@ class SseDecoder:
 
     def feed(self, received: bytes) -> list[bytes]:
         """Units: bytes of UTF-8. Errors: UpstreamBrokenError over 8 MiB an event."""
-        if not self._started and received:
-            received = received.removeprefix(b"\xef\xbb\xbf")
-            self._started = True
         received = self._rest + received
         if b"\r" in received:
             # A CR at the very end may be the first half of a CRLF.
@@ -37,11 +34,14 @@ class SseDecoder:
 
     def end(self) -> list[bytes]:
         """What is left when the body ends without a last blank line."""
-        last = [event for line in (self._rest, b"") if (event := self._line(line)) is not None]
+        lines = (self._rest.removesuffix(b"\r"), b"")
+        last = [event for line in lines if (event := self._line(line)) is not None]
         self._rest = b""
         return last
 
     def _line(self, line: bytes) -> bytes | None:
+        if not self._started:
+            line, self._started = line.removeprefix(b"\xef\xbb\xbf"), True
         if not line:
             data, self._data, self._data_bytes = b"\n".join(self._data), [], 0
             return data or None

@@ -5,6 +5,8 @@ httpx's own pool costs several times the CPU of a whole pass-through request; ai
 received the request all as `ConnectTimeout`, so errors are told apart by their cause.
 """
 
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
@@ -23,6 +25,8 @@ def build_client() -> httpx.AsyncClient:
     """One client for all providers: keep-alive, no cookies, no redirects, no proxy variables."""
     return httpx.AsyncClient(
         transport=AiohttpTransport(client=_session),
+        # Both libraries keep cookies of their own; see _session.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         follow_redirects=False,
         trust_env=False,
         headers={"accept-encoding": "identity", "user-agent": "autoshift"},

@@ -1,70 +1,22 @@
 """Records on their way from the reply to the store, and what happens when that way is broken."""
 
-import asyncio
 import random
 import signal
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import pytest
 
-from app.errors import StoreDownError, StoreError
-from app.records import Neighbour, Record, Vector
 from app.recorder import Recorder
-from app.store import EdgeStore, Operation, Outbox, RecordStore
-from app.store.protocol import payload_of
-from tests.support.records import DIMENSION, EMBEDDER, direction, insert, new_id, record, until
+from app.records import Record
+from app.store import EdgeStore, Outbox, RecordStore
+from tests.support.records import DIMENSION, EMBEDDER, direction, new_id, record, until
+from tests.support.scripted_store import ScriptedStore
 
 pytestmark = pytest.mark.anyio
-
-
-class ScriptedStore:
-    """Records in a dictionary; fails as it is told to."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, Operation] = {}
-        self.down = False
-        self.poison: set[str] = set()
-        self.bug = False
-        self.stuck = False
-        self.asked = 0
-        self.flushed = 0
-
-    async def open(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-    async def search(
-        self, vector: Vector, *, tenant: str, embedder: str, limit: int
-    ) -> list[Neighbour]:
-        return []
-
-    async def write(self, operations: Sequence[Operation]) -> None:
-        self.asked += 1
-        if self.stuck:
-            await asyncio.sleep(60)
-        if self.bug:
-            raise RuntimeError("a bug")
-        if self.down:
-            raise StoreDownError("nobody there")
-        if self.poison & {operation.id for operation in operations}:
-            raise StoreError("cannot hold that")
-        for operation in operations:
-            self.kept.setdefault(operation.id, operation)
-
-    async def get(self, record_id: str, *, tenant: str) -> Record | None:
-        return None
-
-    async def count(self) -> int:
-        return len(self.kept)
-
-    async def flush(self) -> None:
-        self.flushed += 1
-
-    async def run_upkeep(self) -> None: ...
 
 
 class Observed:
@@ -80,7 +32,7 @@ async def running(
     store: RecordStore,
     path: Path,
     *,
-    observe: Observed | None = None,
+    observe: Callable[[Record, bool], None] | None = None,
     capacity_bytes: int = 1 << 20,
     keep_s: float = 60,
 ) -> AsyncGenerator[Recorder]:
@@ -175,11 +127,10 @@ async def test_a_full_outbox_refuses_and_never_raises(tmp_path: Path) -> None:
 
 
 async def test_an_observer_that_fails_does_not_fail_the_reply(tmp_path: Path) -> None:
-    class Broken(Observed):
-        def __call__(self, kept: Record, acknowledged: bool) -> None:
-            raise RuntimeError("no metrics today")
+    def broken(_kept: Record, _acknowledged: bool) -> None:
+        raise RuntimeError("no metrics today")
 
-    async with running(ScriptedStore(), tmp_path, observe=Broken()) as recorder:
+    async with running(ScriptedStore(), tmp_path, observe=broken) as recorder:
         assert recorder.submit(record(), None)
 
 
@@ -281,9 +232,10 @@ async def test_a_drain_delivers_what_waits_and_keeps_what_cannot_be_delivered(
         with anyio.fail_after(2):
             await recorder.drain(limit_s=0.2)
         assert len(store.kept) == 3 - left
-        outbox.open()
-        assert len(outbox.pending(10)) == 3
-        outbox.close()
+        reopened = Outbox(tmp_path / str(fault), capacity_bytes=1 << 20)
+        reopened.open()
+        assert len(reopened.pending(10)) == 3
+        reopened.close()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -292,7 +244,7 @@ async def test_a_killed_gateway_loses_no_acknowledged_record(tmp_path: Path, see
     async with await anyio.open_process(command, stderr=None) as child:
         assert child.stdout is not None
         printed = await child.stdout.receive()
-        with anyio.move_on_after(random.Random(seed).uniform(0.1, 1.2)):
+        with anyio.move_on_after(random.Random(seed).uniform(0.1, 1.2)):  # noqa: S311
             async for chunk in child.stdout:
                 printed += chunk
         child.send_signal(signal.SIGKILL)
@@ -313,9 +265,3 @@ async def test_a_killed_gateway_loses_no_acknowledged_record(tmp_path: Path, see
         ids = [neighbour.record.id for neighbour in found]
         assert len(ids) == len(set(ids)) == await store.count()
         assert set(acknowledged) <= set(ids)
-
-
-def test_the_scripted_store_is_a_record_store() -> None:
-    store: RecordStore = ScriptedStore()
-    assert store
-    assert payload_of(insert(record()), dimension=DIMENSION)

@@ -61,12 +61,13 @@ INVALID = Says('{"verdict": "INVALID"}', usage=(200, 5))
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request the provider got."""
+    """One request the provider got; `raw` is the body as it came."""
 
     model: str
     judging: bool
     body: Json
     headers: dict[str, str]
+    raw: bytes
 
 
 class Provider:
@@ -97,10 +98,11 @@ class Provider:
         if scope["path"].endswith("/models"):
             await _send(send, 200, b'{"object": "list", "data": []}')
             return
-        body = orjson.loads(await _body(receive))
+        raw = await _body(receive)
+        body = orjson.loads(raw)
         name = ((body.get("response_format") or {}).get("json_schema") or {}).get("name")
         headers = {key.decode(): value.decode() for key, value in scope["headers"]}
-        call = Call(body["model"], name == "verdict", body, headers)
+        call = Call(body["model"], name == "verdict", body, headers, raw)
         self.calls.append(call)
         replies = (self._verdicts if call.judging else self._answers)[call.model]
         reply = replies.pop(0) if len(replies) > 1 else replies[0]

@@ -7,7 +7,7 @@ import anyio
 import numpy as np
 
 from app.records import Attempt, Record, Vector
-from app.store import Insert
+from app.store import Insert, RecordStore
 
 DIMENSION = 8
 EMBEDDER = "static-8"
@@ -52,6 +52,14 @@ def direction(degrees: float, dimension: int = DIMENSION) -> Vector:
 
 def insert(kept: Record, vector: Vector | None = None) -> Insert:
     return Insert(kept.id, kept.tenant, kept.to_json(), vector)
+
+
+async def found(
+    store: RecordStore, *, tenant: str = "local", embedder: str = EMBEDDER, limit: int = 10
+) -> list[str]:
+    """The ids of the neighbours, nearest first."""
+    neighbours = await store.search(direction(0), tenant=tenant, embedder=embedder, limit=limit)
+    return [neighbour.record.id for neighbour in neighbours]
 
 
 async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:

@@ -111,9 +111,9 @@ async def test_a_long_text_is_known_by_its_two_ends(static: StaticEmbedder) -> N
     assert capped @ await embed(static, f"{head}\n{tail}") == pytest.approx(1.0, abs=1e-5)
 
 
-async def test_text_that_is_not_unicode_is_an_embedder_error(static: StaticEmbedder) -> None:
+async def test_text_that_is_not_unicode_is_an_embedder_error(embedder: Embedder) -> None:
     with pytest.raises(EmbedderError):
-        await static.embed("half a pair: \ud800")
+        await embedder.embed("half a pair: \ud800")
 
 
 async def test_the_static_vector_is_the_one_wordllama_makes(static: StaticEmbedder) -> None:
@@ -237,6 +237,8 @@ def test_neither_system_prompt_nor_tool_results_nor_schemas_are_part_of_the_ques
                     {"role": "user", "content": "Weather in Oslo?"},
                     {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
                     {"role": "tool", "tool_call_id": "1", "content": "TOOL RESULT"},
+                    {"role": "assistant", "content": "Rain."},
+                    {"role": "user", "content": "And tomorrow?"},
                 ],
                 "response_format": {"type": "json_schema", "json_schema": {"name": "SCHEMA"}},
             }
@@ -244,7 +246,13 @@ def test_neither_system_prompt_nor_tool_results_nor_schemas_are_part_of_the_ques
         {},
     )
 
-    assert question_text(request) == "Weather in Oslo?"
+    assert question_text(request) == "Weather in Oslo?\nRain.\nAnd tomorrow?"
+
+
+def test_what_tools_answered_last_is_not_the_question() -> None:
+    request = chat(("user", LONG), ("assistant", "Let me look."), ("tool", "TOOL RESULT"))
+
+    assert question_text(request) == LONG
 
 
 def test_an_image_leaves_a_marker_and_not_its_bytes() -> None:

@@ -37,7 +37,7 @@ def committed_files() -> Iterator[Path]:
         for path in (ROOT / folder).rglob("*"):
             if path.is_file() and not skipped & set(path.parts):
                 yield path
-    yield from (path for path in ROOT.iterdir() if path.is_file() and path.name != ".coverage")
+    yield from (path for path in ROOT.iterdir() if path.is_file() and ".coverage" not in path.name)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=name_of)

@@ -118,6 +118,49 @@ def test_a_failed_attempt_without_usage_costs_nothing_and_has_no_duration() -> N
     assert value("attempt_duration_seconds_count", tier="small") == 0
 
 
+def test_a_free_tier_costs_a_known_nothing() -> None:
+    metrics = new_metrics()
+    attempt = Attempt("small", "direct", outcome="complete", usage=Usage(1, 1), cost_usd=0.0)
+
+    metrics.observe(make_record(attempts=[attempt], served=0), True)
+
+    assert read(metrics)("unknown_costs_total", tier="small", purpose="answer") == 0
+    assert b'autoshift_cost_usd_total{purpose="answer",tier="small"} 0.0' in metrics.render()[0]
+
+
+def test_an_exact_check_is_a_verdict_without_spend() -> None:
+    metrics = new_metrics()
+    refusal = Verdict(False, "check:schema", confidence=1.0)
+    attempt = Attempt("small", "direct", outcome="complete", cost_usd=0.1, verdicts=[refusal])
+
+    metrics.observe(make_record(attempts=[attempt]), True)
+
+    value = read(metrics)
+    assert value("verdicts_total", tier="small", by="check:schema", verdict="invalid") == 1
+    assert b'purpose="judge"' not in metrics.render()[0]
+
+
+def test_a_tier_asked_because_another_was_down_is_no_escalation() -> None:
+    metrics = new_metrics()
+    attempts = [
+        Attempt("small", "direct", outcome="failed"),
+        Attempt("large", "after_failure", outcome="complete"),
+    ]
+
+    metrics.observe(make_record(attempts=attempts, served=1), True)
+
+    assert read(metrics)("escalations_total", from_tier="small", to_tier="large") == 0
+
+
+def test_an_answer_nobody_judged_is_kept_out_of_the_brier_score(escalated: Record) -> None:
+    metrics = new_metrics()
+    escalated.attempts[0].verdicts = [Verdict(None, "large")]
+
+    metrics.observe(escalated, True)
+
+    assert read(metrics)("start_estimate_count", tier="small") == 0
+
+
 def test_a_record_that_was_not_written_down_is_counted(escalated: Record) -> None:
     metrics = new_metrics()
 

@@ -93,12 +93,11 @@ def test_a_record_is_fetched_by_its_own_tenant_only(tmp_path: Path) -> None:
 
 def test_a_full_outbox_refuses_new_entries_and_keeps_the_old(tmp_path: Path) -> None:
     with opened(tmp_path, capacity_bytes=5000) as outbox:
-        ids: list[str] = []
+        ids = fill(outbox, 3)
         with pytest.raises(OutboxError, match=r"full: \d+ of 5000 bytes"):
-            while True:
-                ids += fill(outbox, 1)
-        assert 1 < len(ids) < 20
-        assert waiting(outbox) == ids
+            fill(outbox, 20)
+        assert waiting(outbox)[:3] == ids
+        assert 3 < outbox.depth < 20
         assert outbox.bytes <= 5000
 
 
@@ -109,7 +108,6 @@ def test_entries_are_forgotten_a_minute_after_delivery_and_not_before(tmp_path: 
         outbox.settle(outbox.pending(2))
         clock.now_s = 59.9
         outbox.forget(100)
-        assert not outbox.has_expired
         assert outbox.get(ids[0], tenant="local") is not None
         clock.now_s = 60.0
         assert outbox.has_expired
@@ -117,7 +115,7 @@ def test_entries_are_forgotten_a_minute_after_delivery_and_not_before(tmp_path: 
         assert outbox.get(ids[0], tenant="local") is None
         assert outbox.get(ids[1], tenant="local") is not None
         outbox.forget(100)
-        assert not outbox.has_expired
+        assert outbox.get(ids[1], tenant="local") is None
         assert waiting(outbox) == ids[2:]
         left_bytes = outbox.bytes
     with opened(tmp_path) as outbox:
@@ -190,14 +188,13 @@ def test_a_damaged_file_is_moved_aside_and_what_is_readable_goes_on(
         case "cut off":
             del content[half:]
         case _:
-            content[:4096] = random.Random(1).randbytes(4096)
+            content[:4096] = random.Random(1).randbytes(4096)  # noqa: S311
     file.write_bytes(content)
     with opened(tmp_path) as outbox:
         left = waiting(outbox)
         assert set(left) <= set(ids)
         assert left == sorted(left, key=ids.index)
-        if damage != "not a database":
-            assert len(left) > 50
+        assert len(left) >= {"zeros in the middle": 170, "cut off": 60}.get(damage, 0)
         assert fill(outbox, 1)
     assert (tmp_path / f"{FILE}.damaged-1").read_bytes() == content
     assert "the outbox was damaged" in caplog.text

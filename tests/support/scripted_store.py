@@ -1,0 +1,54 @@
+"""A record store that fails when it is told to."""
+
+import asyncio
+from collections.abc import Sequence
+
+from app.errors import StoreDownError, StoreError
+from app.records import Neighbour, Record, Vector
+from app.store import Operation
+
+
+class ScriptedStore:
+    """Records in a dictionary; fails as it is told to."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Operation] = {}
+        self.down = False
+        self.poison: set[str] = set()
+        self.bug = False
+        self.stuck = False
+        self.asked = 0
+        self.flushed = 0
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def search(
+        self, vector: Vector, *, tenant: str, embedder: str, limit: int
+    ) -> list[Neighbour]:
+        return []
+
+    async def write(self, operations: Sequence[Operation]) -> None:
+        self.asked += 1
+        if self.stuck:
+            await asyncio.sleep(60)
+        if self.bug:
+            raise RuntimeError("a bug")
+        if self.down:
+            raise StoreDownError("nobody there")
+        if self.poison & {operation.id for operation in operations}:
+            raise StoreError("cannot hold that")
+        for operation in operations:
+            self.kept.setdefault(operation.id, operation)
+
+    async def get(self, record_id: str, *, tenant: str) -> Record | None:
+        return None
+
+    async def count(self) -> int:
+        return len(self.kept)
+
+    async def flush(self) -> None:
+        self.flushed += 1
+
+    async def run_upkeep(self) -> None: ...
