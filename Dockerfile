@@ -5,7 +5,7 @@ WORKDIR /src
 COPY deploy/requirements-image.txt deploy/requirements-image.txt
 RUN python -m venv /opt/autoshift \
  && /opt/autoshift/bin/pip install --no-cache-dir --require-hashes -r deploy/requirements-image.txt
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY config config
 COPY app app
 RUN /opt/autoshift/bin/pip install --no-cache-dir --no-deps --no-build-isolation .

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app import logs
+from app.configuration import build_settings, load_settings, read_yaml
 from app.errors import GatewayError, UpstreamError
 from app.main import build_upstreams, create_app
 from app.sandbox.config import sandbox_config
@@ -22,7 +23,7 @@ from app.sandbox.demo import run_demo
 from app.sandbox.provider import sandbox_app
 from app.sandbox.screen import progress_bar, show
 from app.serving import Listening, serving
-from app.settings import Settings, build_settings, load_settings, read_yaml
+from app.settings import Settings
 from app.upstreams.transport import build_client
 
 FAILED = 1

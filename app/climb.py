@@ -28,18 +28,16 @@ def climb(
     last, attempt = len(attempts) - 1, attempts[-1]
     if not attempt.ended:
         return go_on(context, attempts, "after_failure")
-    if context.single or attempt.outcome == "censored":
+    if attempt.valid or attempt.outcome == "censored" or context.single:
         return Accept(last)
-    if attempt.refused:
-        return go_on(context, attempts, "after_reject")
-    if attempt.valid:
-        return Accept(last)
-    judge = judged_by(context.ladder, attempt.tier)
-    if judge is None or not _untried_above(context, attempts):
-        return Accept(last)  # with nothing left above it, no verdict could change what is served
-    if not attempt.verdicts:
+    # With nothing left above it, no verdict could change what is served.
+    is_last = not _untried_above(context, attempts)
+    judge = None if is_last else judged_by(context.ladder, attempt.tier)
+    if judge is not None and not attempt.verdicts:
         return Judge(last, by=judge)
-    return Accept(last) if trusted(attempt) else go_on(context, attempts, "after_reject")
+    if not attempt.refused and (judge is None or trusted(attempt)):
+        return Accept(last)
+    return go_on(context, attempts, "after_reject")
 
 
 def go_on(context: Context, attempts: Sequence[Attempt], arrived: Arrival) -> Action:

@@ -39,7 +39,7 @@ class UpstreamGenerator:
 def upstream_body(tier: Tier, request: ChatRequest) -> Json:
     """The client's body as this tier's provider should get it; unknown fields go along.
 
-    Usage is always asked for. `store` stays here: it would leave the user's data with a third party.
+    Usage is always asked for. `store` stays here: it leaves the user's data with a third party.
     """
     left_out = {"store", "stream", "stream_options", *_TOKEN_PARAMS}
     body = {key: value for key, value in request.body.items() if key not in left_out}

@@ -18,6 +18,7 @@ from app.api.door import guard
 from app.api.ops import ops_router
 from app.catalogue import Catalogue
 from app.clock import SystemClock
+from app.configuration import load_settings, secret
 from app.embedder import build_embedder
 from app.generator import UpstreamGenerator
 from app.judge.checks import CHECKS
@@ -27,8 +28,8 @@ from app.policies import build_policies
 from app.prices import price_of
 from app.recorder import Recorder
 from app.retriever import Retriever
-from app.settings import Settings, load_settings, secret
-from app.store import build_outbox, build_store
+from app.settings import Settings
+from app.store import Outbox, build_outbox, build_store
 from app.tiers import Tier, TierLadder
 from app.transmission import Transmission
 from app.upstreams.client import Upstream
@@ -63,9 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         tiers=ladder.names, policies=policies, checks=CHECKS, version=version("autoshift")
     )
     recorder = Recorder(store, outbox, metrics.observe)
-    metrics.watch("outbox_entries", lambda: outbox.depth)
-    metrics.watch("outbox_bytes", lambda: outbox.bytes)
-    metrics.watch("worker_alive", lambda: recorder.alive)
+    _watch(metrics, recorder, outbox)
     transmission = Transmission(
         ladder=ladder,
         retriever=Retriever(embedder=embedder, store=store, clock=clock),
@@ -77,7 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         ),
         recorder=recorder,
         clock=clock,
-        rng=Random(settings.seed),
+        rng=Random(settings.seed),  # noqa: S311 - chooses tiers, guards nothing
         max_calls=settings.max_calls,
         keep_text=_text_keeper(settings),
     )
@@ -98,8 +97,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             await store.close()
             await client.aclose()
 
-    app = FastAPI(title="Autoshift", lifespan=lifespan, docs_url=None, redoc_url=None)
-    guard(app)
     chat = ChatEndpoint(
         transmission=transmission,
         catalogue=catalogue,
@@ -107,14 +104,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         new_id=lambda: str(uuid_utils.uuid7()),
         simulated=settings.simulated,
     )
+    app = FastAPI(title="Autoshift", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.admin = FastAPI(title="Autoshift, for its operators", docs_url=None, redoc_url=None)
     for prefix in ("/v1", ""):
         app.router.routes.append(Route(f"{prefix}/chat/completions", chat))
         app.include_router(chat_router(catalogue, time.time()), prefix=prefix)
         app.include_router(decisions_router(recorder), prefix=prefix)
-    app.state.admin = FastAPI(title="Autoshift, for its operators", docs_url=None, redoc_url=None)
-    guard(app.state.admin)
     for application in (app, app.state.admin):
         application.include_router(ops_router(recorder, metrics))
+        guard(application)
     return app
 
 
@@ -132,6 +130,13 @@ def build_upstreams(settings: Settings, client: httpx.AsyncClient) -> dict[str, 
         )
         for name, provider in settings.providers.items()
     }
+
+
+def _watch(metrics: Metrics, recorder: Recorder, outbox: Outbox) -> None:
+    metrics.watch("store_records", lambda: recorder.stored)
+    metrics.watch("outbox_entries", lambda: outbox.depth)
+    metrics.watch("outbox_bytes", lambda: outbox.bytes)
+    metrics.watch("worker_alive", lambda: recorder.alive)
 
 
 def _priced(tier: Tier, settings: Settings) -> Tier:

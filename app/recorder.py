@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -27,7 +28,8 @@ class Recorder:
     """One worker between the outbox and the store.
 
     `observe` gets every submitted record once, and whether it was acknowledged. `jitter` gives
-    the share of a pause to wait, drawn anew each time.
+    the share of a pause to wait, drawn anew each time. `stored` is the store's size when it was
+    last counted, every `tidy_s`; not a number while nobody could count.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Recorder:
         self._delivering = asyncio.Lock()
         self._refusing = False
         self.refused = 0
+        self.stored = math.nan
         self.trouble: str | None = None
         self.alive = False
 
@@ -205,6 +208,7 @@ class Recorder:
     async def _tidy(self) -> None:
         """Drop entries the store has held for long enough, once it has synced them."""
         while True:
+            await self._count()
             await asyncio.sleep(self._tidy_s)
             try:
                 if self._outbox.has_expired:
@@ -214,3 +218,9 @@ class Recorder:
                     await asyncio.sleep(0)
             except Exception as exc:  # noqa: BLE001 - they are kept longer, which harms nothing
                 logger.warning("the outbox could not be tidied", extra={"why": str(exc)})
+
+    async def _count(self) -> None:
+        try:
+            self.stored = await self._store.count()
+        except Exception:  # noqa: BLE001 - deliveries already say that the store is down
+            self.stored = math.nan

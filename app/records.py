@@ -177,7 +177,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A past record and how near its question is (cosine, −1 to 1)."""
+    """A past record and how near its question is (cosine, -1 to 1)."""
 
     similarity: float
     record: Record
@@ -190,7 +190,7 @@ _record_adapter = TypeAdapter(Record)
 
 
 def record_from_json(data: bytes) -> Record | None:
-    """The record, or None where the data is not one: what comes back from a store is not trusted."""
+    """The record, or None where the data is not one: what a store gives back is not trusted."""
     try:
         return _sound(_record_adapter.validate_json(data))
     except ValidationError:

@@ -71,7 +71,7 @@ async def serving(
 
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With protocol 0 asyncio would not set TCP_NODELAY, and small replies would wait 40 ms for an ACK.
+    # With protocol 0 asyncio does not set TCP_NODELAY: a small reply would wait 40 ms for an ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

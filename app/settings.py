@@ -1,30 +1,15 @@
-"""The configuration: typed sections, read from one YAML file, then from `AUTOSHIFT_*` variables."""
+"""Everything that can be configured, as typed sections with their defaults."""
 
-import difflib
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
-from app.errors import SettingsError
 from app.tiers import Positive, Tier, TierLadder
 
 PREFIX = "AUTOSHIFT_"
-CONFIG_VARIABLE = "AUTOSHIFT_CONFIG"
-EXAMPLES = ("config/autoshift.example.yaml", "config/sandbox.yaml")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -77,7 +62,7 @@ class LlmAtSection(Section):
 
 
 class JudgeSection(Section):
-    """Who judges; left out: the policy's own rule. `max_tokens` caps a verdict and its reasoning."""
+    """Who judges; left out: the policy's own rule. `max_tokens` caps verdict and reasoning."""
 
     by: str | None = None
     max_tokens: Annotated[int, Field(ge=16)] = 4096
@@ -90,7 +75,7 @@ class Stream(Section):
     @field_validator("mode", mode="before")
     @classmethod
     def _not_yet(cls, mode: object) -> object:
-        if mode in {"direct", "auto"}:
+        if mode in ("direct", "auto"):
             raise ValueError(f"{mode!r}: not yet; write 'verified'")
         return mode
 
@@ -113,7 +98,7 @@ class StoreSection(Section):
     url: Annotated[str, Field(pattern=r"^https?://[^@\s]+$")] | None = None
     api_key_env: str | None = None
     collection: Name = "autoshift"
-    upkeep_records: Annotated[int, Field(ge=1)] = 5000
+    upkeep_records: Annotated[int, Field(ge=1)] = 10_000
     outbox_bytes: Annotated[int, Field(ge=4096)] = 256 * 1024 * 1024
 
 
@@ -127,6 +112,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_nested_delimiter="__",
+        env_ignore_empty=True,
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
@@ -169,7 +155,7 @@ class Settings(BaseSettings):
         names = [tier.name for tier in self.tiers]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
-            raise ValueError(f"tiers: the name {sorted(twice)[0]!r} is used twice")
+            raise ValueError(f"tiers: the name {min(twice)!r} is used twice")
         for tier in self.tiers:
             if tier.provider not in self.providers:
                 raise ValueError(
@@ -178,150 +164,5 @@ class Settings(BaseSettings):
                 )
         allowed = {"next", "self", "none", *names}
         if self.judge.by is not None and self.judge.by not in allowed:
-            raise ValueError(
-                f"judge.by: {self.judge.by!r} is none of {', '.join(sorted(allowed))}"
-            )
+            raise ValueError(f"judge.by: {self.judge.by!r} is none of {', '.join(sorted(allowed))}")
         return self
-
-
-def load_settings(path: Path | None = None) -> Settings:
-    """The settings of this file and this environment.
-
-    Errors: SettingsError, one line that names the key and says what would be right.
-    """
-    if path is None:
-        named = os.environ.get(CONFIG_VARIABLE)
-        if not named:
-            raise SettingsError(
-                f"no configuration: give --config FILE or set {CONFIG_VARIABLE}; "
-                f"start from {EXAMPLES[0]}, or try {EXAMPLES[1]} (serve --sandbox)"
-            )
-        path = Path(named)
-    return build_settings(read_yaml(path), where=str(path))
-
-
-def build_settings(values: Mapping[str, object], *, where: str = "settings") -> Settings:
-    """The settings of these values and this environment; errors as `load_settings`."""
-    _refuse_later_keys(values, where)
-    _refuse_unknown_variables()
-    try:
-        return Settings(**values)  # type: ignore[arg-type]  # pydantic checks every value
-    except ValidationError as exc:
-        raise SettingsError(f"{where}: {_one_line(exc)}") from None
-
-
-def secret(variable: str | None, *, wanted_by: str) -> SecretStr | None:
-    """The secret in this environment variable; None where no variable is named.
-
-    Errors: SettingsError when the variable is named but missing or empty.
-    """
-    if variable is None:
-        return None
-    value = os.environ.get(variable, "").strip()
-    if not value:
-        raise SettingsError(
-            f"{wanted_by}: the environment variable {variable} is not set; "
-            f"export {variable}=… or leave api_key_env out if no key is needed"
-        )
-    return SecretStr(value)
-
-
-_LATER_KEYS = {
-    "value": "the `value` policy",
-    "keys": "client keys",
-    "limits": "limits",
-    "mode": "shadow mode",
-}
-
-
-def _refuse_later_keys(values: Mapping[str, object], where: str) -> None:
-    for key, what in _LATER_KEYS.items():
-        if key in values:
-            raise SettingsError(f"{where}: {key}: not yet: {what} will come; remove this key")
-    policy = values.get("policy")
-    if policy == "value":
-        raise SettingsError(f"{where}: policy: 'value': not yet; write 'llm_at'")
-    tiers = values.get("tiers")
-    for index, tier in enumerate(tiers if isinstance(tiers, list | tuple) else ()):
-        if isinstance(tier, Mapping) and "upstreams" in tier:
-            raise SettingsError(
-                f"{where}: tiers.{index}.upstreams: not yet; write provider and model"
-            )
-    records = values.get("records")
-    if isinstance(records, Mapping) and "keep" in records:
-        raise SettingsError(f"{where}: records.keep: not yet; remove this key, records are kept")
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as exc:
-        raise SettingsError(f"{path}: cannot be read: {exc.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"{path}: is not UTF-8 text") from None
-    except yaml.YAMLError as exc:
-        mark = getattr(exc, "problem_mark", None)
-        at = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(exc, "problem", None) or "not YAML"
-        raise SettingsError(f"{path}: malformed YAML{at}: {problem}") from None
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise SettingsError(f"{path}: must be a mapping of sections; see {EXAMPLES[0]}")
-    return values
-
-
-def _refuse_unknown_variables() -> None:
-    """pydantic-settings passes over variables it does not know; a misspelt one must not be lost."""
-    for variable in sorted(os.environ):
-        if not variable.startswith(PREFIX) or variable == CONFIG_VARIABLE:
-            continue
-        steps = variable.removeprefix(PREFIX).lower().split("__")
-        if steps[0] in _LATER_KEYS:
-            raise SettingsError(f"{variable}: not yet: {_LATER_KEYS[steps[0]]} will come")
-        model: type[BaseModel] = Settings
-        for depth, step in enumerate(steps):
-            if step not in model.model_fields:
-                near = difflib.get_close_matches(step, model.model_fields, n=1)
-                path = [*steps[:depth], near[0]] if near else []
-                hint = f"; did you mean {PREFIX}{'__'.join(path).upper()}?" if path else ""
-                raise SettingsError(f"{variable}: no such setting{hint}")
-            inner = _section(model.model_fields[step].annotation)
-            if inner is None:
-                break
-            model = inner
-
-
-def _section(annotation: object) -> type[BaseModel] | None:
-    options = [annotation, *getattr(annotation, "__args__", ())]
-    if not isinstance(annotation, type) and getattr(annotation, "__origin__", None) is not None:
-        options = []
-    for option in options:
-        if isinstance(option, type) and issubclass(option, BaseModel):
-            return option
-    return None
-
-
-def _one_line(exc: ValidationError) -> str:
-    problems = exc.errors(include_url=False, include_input=False, include_context=False)
-    first = problems[0]
-    path = ".".join(str(step) for step in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        message = "unknown key"
-        near = difflib.get_close_matches(str(first["loc"][-1]), _known_keys(first["loc"]), n=1)
-        message += f"; did you mean {near[0]!r}?" if near else ""
-    elif first["type"] == "missing":
-        message = "is missing"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return (f"{path}: {message}" if path else message) + more
-
-
-_LISTED: Mapping[str, type[BaseModel]] = {"tiers": Tier, "providers": Provider}
-
-
-def _known_keys(path: tuple[int | str, ...]) -> list[str]:
-    """The keys that would have been known where this path ends."""
-    model: type[BaseModel] = Settings
-    for step in path[:-1]:
-        if isinstance(step, str) and step in model.model_fields:
-            model = _LISTED.get(step) or _section(model.model_fields[step].annotation) or model
-    return list(model.model_fields)

@@ -32,9 +32,7 @@ class AccuracyEstimator:
         labelled = [(max(0.0, n.similarity), label(n.record)) for n in neighbours]
         return {tier.name: self._one(tier.name, tier.prior, labelled) for tier in ladder}
 
-    def _one(
-        self, tier: str, prior: float, labelled: Sequence[tuple[float, Labels]]
-    ) -> Estimate:
+    def _one(self, tier: str, prior: float, labelled: Sequence[tuple[float, Labels]]) -> Estimate:
         weights = [(weight, labels[tier]) for weight, labels in labelled if tier in labels]
         right = sum(weight * label for weight, label in weights)
         wrong = sum(weight * (1 - label) for weight, label in weights)

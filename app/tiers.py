@@ -1,4 +1,4 @@
-"""The ladder of tiers, cheapest first: what each is called, costs, can do, and how long it may take."""
+"""The ladder of tiers, cheapest first: what each costs, can do, and how long it may take."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Price(BaseModel):
     cached: Annotated[float, Field(ge=0)] | None = None
 
     def cost_usd(self, usage: Usage) -> float:
-        """What these tokens cost; cached input at `cached`, or at `input` where that is not given."""
+        """What these tokens cost; cached input at `input` where `cached` is not given."""
         cached_price = self.input if self.cached is None else self.cached
         fresh_tokens = usage.input_tokens - usage.cached_tokens
         return (
@@ -43,7 +43,7 @@ class Timeouts(BaseModel):
 
 
 class Tier(BaseModel):
-    """One rung: a model at a provider. `prior` is its accuracy as believed before there are records.
+    """One rung: a model at a provider. `prior` is its accuracy as believed without records.
 
     `supports` left out means: nothing is known, so nothing is ruled out.
     """
@@ -57,7 +57,7 @@ class Tier(BaseModel):
     prior: Annotated[float, Field(gt=0, lt=1)]
     supports: frozenset[Capability] | None = None
     context_tokens: Annotated[int, Field(gt=0)] | None = None
-    token_param: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"
+    token_param: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"  # noqa: S105
     timeouts: Timeouts = Timeouts()
 
     def cost_usd(self, usage: Usage | None) -> float | None:

@@ -11,7 +11,7 @@ from app.jsontext import parse_json
 
 Json: TypeAlias = dict[str, Any]
 
-ROLES = frozenset({"developer", "system", "user", "assistant", "tool", "function"})
+ROLES = ("assistant", "developer", "function", "system", "tool", "user")
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 
 _EXTENSION_KEYS = frozenset({"policy", "task", "stream", "learn"})
@@ -154,16 +154,14 @@ def _messages(messages: object) -> list[Json]:
     if not isinstance(messages, list):
         raise _wrong_type("messages", "an array")
     if not messages:
-        raise RequestError(
-            "messages is empty; it must hold at least one message", param="messages"
-        )
+        raise RequestError("messages is empty; it must hold at least one message", param="messages")
     for index, message in enumerate(messages):
         where = f"messages[{index}]"
         if not isinstance(message, dict):
             raise _wrong_type(where, "an object")
         if message.get("role") not in ROLES:
             raise RequestError(
-                f"{where}.role must be one of {', '.join(sorted(ROLES))}", param=f"{where}.role"
+                f"{where}.role must be one of {', '.join(ROLES)}", param=f"{where}.role"
             )
         content = message.get("content")
         if content is not None and not isinstance(content, str | list):
@@ -174,6 +172,7 @@ def _messages(messages: object) -> list[Json]:
 def _check_parameters(body: Json) -> None:
     for name, kind, wanted in (
         ("tools", list, "an array"),
+        ("tool_choice", str | dict, "a string or an object"),
         ("response_format", dict, "an object"),
         ("logit_bias", dict, "an object"),
         ("n", int, "an integer"),
@@ -186,12 +185,34 @@ def _check_parameters(body: Json) -> None:
     for name in ("n", "max_tokens", "max_completion_tokens"):
         if isinstance(body.get(name), int) and body[name] < 1:
             raise RequestError(f"{name} is {body[name]}; it must be at least 1", param=name)
-    wanted_format = (body.get("response_format") or {}).get("type")
-    if body.get("response_format") and wanted_format not in {"text", "json_object", "json_schema"}:
+    for index, tool in enumerate(body.get("tools") or []):
+        _check_tool(tool, f"tools[{index}]")
+    if isinstance(body.get("tool_choice"), dict):
+        _check_tool(body["tool_choice"], "tool_choice")
+    _check_format(body.get("response_format") or {})
+
+
+def _check_tool(tool: object, where: str) -> None:
+    if not isinstance(tool, dict):
+        raise _wrong_type(where, "an object")
+    for kind in ("function", "custom"):
+        inner = tool.get(kind)
+        if inner is None:
+            continue
+        if not isinstance(inner, dict):
+            raise _wrong_type(f"{where}.{kind}", "an object")
+        if not isinstance(inner.get("name"), str):
+            raise _wrong_type(f"{where}.{kind}.name", "a string")
+
+
+def _check_format(wanted: Json) -> None:
+    if wanted and wanted.get("type") not in ("text", "json_object", "json_schema"):
         raise RequestError(
             "response_format.type must be text, json_object or json_schema",
             param="response_format.type",
         )
+    if not isinstance(wanted.get("json_schema"), dict | None):
+        raise _wrong_type("response_format.json_schema", "an object")
 
 
 def _extension(given: object, headers: dict[str, str]) -> Extension:
@@ -204,12 +225,12 @@ def _extension(given: object, headers: dict[str, str]) -> Extension:
             values.setdefault(name, header)
     for name, value in values.items():
         where = f"autoshift.{name}"
-        if name in _LATER_EXTENSION_KEYS or (name == "stream" and value in {"direct", "auto"}):
+        if name in _LATER_EXTENSION_KEYS or (name == "stream" and value in ("direct", "auto")):
             raise NotYetError(f"{where}: not yet supported; leave it out", param=where)
         if name not in _EXTENSION_KEYS:
             known = ", ".join(sorted(_EXTENSION_KEYS))
             raise RequestError(f"{where} is unknown; known: {known}", param=where)
-        if name == "stream" and value not in {None, "verified"}:
+        if name == "stream" and value not in (None, "verified"):
             raise RequestError(f"{where} must be 'verified'", param=where)
         if name in {"policy", "task"} and not isinstance(value, str | None):
             raise _wrong_type(where, "a string")

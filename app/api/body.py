@@ -44,9 +44,7 @@ def _check_media_type(headers: dict[str, str]) -> None:
         raise MediaTypeError(f"content-type is {given[:80]!r}; it must be application/json")
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
-        raise MediaTypeError(
-            f"content-encoding is {encoding[:80]!r}; send the body uncompressed"
-        )
+        raise MediaTypeError(f"content-encoding is {encoding[:80]!r}; send the body uncompressed")
 
 
 def _too_large(limit_bytes: int) -> BodyTooLargeError:

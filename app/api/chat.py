@@ -113,7 +113,7 @@ async def _cancel_when_gone(receive: Receive, serving: "asyncio.Task[None]") -> 
 
 
 def deadline_s(headers: dict[str, str], configured_s: float) -> float:
-    """The time this request has: what is configured, or less where the client says it waits less."""
+    """The time this request has: as configured, or less where the client says it waits less."""
     for name in ("x-stainless-read-timeout", "x-stainless-timeout"):
         try:
             hint_s = float(headers[name]) - REPLY_RESERVE_S
@@ -138,9 +138,7 @@ def chat_router(catalogue: Catalogue, started_s: float) -> APIRouter:
 
     @router.get("/models")
     async def list_models() -> JSONResponse:
-        return JSONResponse(
-            {"object": "list", "data": [model(name) for name in catalogue.names]}
-        )
+        return JSONResponse({"object": "list", "data": [model(name) for name in catalogue.names]})
 
     @router.get("/models/{name:path}")
     async def get_model(name: str) -> JSONResponse:

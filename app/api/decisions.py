@@ -29,7 +29,7 @@ def decisions_router(recorder: Recorder) -> APIRouter:
 
 
 def story(record: Record) -> dict[str, object]:
-    """The record, with what follows from it: costs by purpose and in all, the tier that answered."""
+    """The record, and what follows from it: its costs, the tier that answered."""
     served = record.served_attempt
     return {
         "object": "autoshift.decision",

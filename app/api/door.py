@@ -1,6 +1,7 @@
 """What stands before every route: paths in all their spellings, and errors in the one envelope."""
 
 import logging
+from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -43,14 +44,14 @@ def _reply(exc: GatewayError) -> JSONResponse:
     return JSONResponse(envelope(exc), status_code=status_of(exc), headers=error_headers(exc))
 
 
-async def _gateway_error(request: Request, exc: Exception) -> JSONResponse:
-    assert isinstance(exc, GatewayError)  # noqa: S101 - this handler is registered for nothing else
+async def _gateway_error(_: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, GatewayError)  # noqa: S101 - registered for nothing else
     return _reply(exc)
 
 
 async def _http_error(request: Request, exc: Exception) -> JSONResponse:
     path = request.url.path[:100]
-    if getattr(exc, "status_code", None) == 405:  # noqa: PLR2004
+    if getattr(exc, "status_code", None) == HTTPStatus.METHOD_NOT_ALLOWED:
         return _reply(MethodError(f"{request.method} is not possible on {path}"))
     return _reply(
         NotFoundError(
@@ -59,7 +60,7 @@ async def _http_error(request: Request, exc: Exception) -> JSONResponse:
     )
 
 
-async def _invalid(request: Request, exc: Exception) -> JSONResponse:
+async def _invalid(_: Request, __: Exception) -> JSONResponse:
     return _reply(RequestError("the request is not well formed"))
 
 

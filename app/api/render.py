@@ -4,6 +4,7 @@ Source: openai/openai-openapi, `ErrorResponse`.
 """
 
 from collections.abc import Mapping
+from http import HTTPStatus
 
 import orjson
 from starlette.types import Send
@@ -81,9 +82,7 @@ def status_of(exc: GatewayError) -> int:
 def envelope(exc: GatewayError) -> Json:
     """The error as OpenAI's clients read it."""
     _, kind = STATUS[type(exc)]
-    return {
-        "error": {"message": exc.message, "type": kind, "param": exc.param, "code": exc.code}
-    }
+    return {"error": {"message": exc.message, "type": kind, "param": exc.param, "code": exc.code}}
 
 
 def error_headers(exc: GatewayError) -> Headers:
@@ -92,9 +91,9 @@ def error_headers(exc: GatewayError) -> Headers:
     if isinstance(exc, UpstreamRateLimitError):
         wait_s = min(max(exc.retry_after_s or 1.0, 1.0), RETRY_AFTER_MAX_S)
         return {"retry-after": f"{wait_s:.0f}"}
-    if status == 503:
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return {"retry-after": "2", "x-should-retry": "true"}
-    return {"x-should-retry": "false"} if status >= 500 else {}
+    return {"x-should-retry": "false"} if status >= HTTPStatus.INTERNAL_SERVER_ERROR else {}
 
 
 def facts(settled: Settled, *, simulated: bool) -> Json:

@@ -43,7 +43,7 @@ class Always:
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
-    """Start at the bottom, have every answer judged, climb until one is valid (FrugalGPT's shape)."""
+    """Start at the bottom, have every answer judged, climb until one is valid (as FrugalGPT)."""
 
     judge: str
     name: str = "cascade"

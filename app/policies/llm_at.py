@@ -59,8 +59,10 @@ class LlmAt:
         )
 
     def label(self, record: Record) -> Labels:
-        """The paper's rule: the final tier and every tier above it are right, asked or not; a
-        tried lower tier is right if its answer equals the final one; an untried one has no label.
+        """The paper's rule.
+
+        The final tier and every tier above it are right, asked or not; a tried lower tier is right
+        if its answer equals the final one; an untried one has no label.
 
         Units: 1 is right, 0 is wrong. Departs: only a final answer that was judged valid, or came
         from the top and passed the exact checks, counts; attempts that were cut off or failed

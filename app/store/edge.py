@@ -119,33 +119,28 @@ class EdgeStore:
         await to_thread.run_sync(self._flush)
 
     async def run_upkeep(self) -> None:
-        try:
-            while True:
-                await self._upkeep_due.wait()
-                self._upkeep_due.clear()
-                await self._try_upkeep()
-        finally:
-            self._optimizer.stop()
+        while True:
+            await self._upkeep_due.wait()
+            self._upkeep_due.clear()
+            try:
+                await self.upkeep()
+            except Exception:  # the store works without upkeep, only slower
+                logger.warning("the store's upkeep failed; tried again later", exc_info=True)
+                await asyncio.sleep(self._upkeep_retry_s)
+                self._upkeep_due.set()
 
     async def upkeep(self) -> bool:
         """Put a re-indexed generation in force; whether there was anything to re-index.
 
         Errors: StoreError; the old generation is then still in force.
         """
+        # A shutdown does not wait for this thread; `close` ends its child, and so the thread.
         retired = await to_thread.run_sync(self._renew, abandon_on_cancel=True)
         if retired is None:
             return False
         # Searches run on the event loop only: now that it is back here, none uses the old one.
         await to_thread.run_sync(self._discard, retired)
         return True
-
-    async def _try_upkeep(self) -> None:
-        try:
-            await self.upkeep()
-        except Exception:  # the store works without upkeep, only slower
-            logger.warning("the store's upkeep failed; tried again later", exc_info=True)
-            await asyncio.sleep(self._upkeep_retry_s)
-            self._upkeep_due.set()
 
     def _open(self) -> None:
         self._lock.acquire()

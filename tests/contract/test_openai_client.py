@@ -4,11 +4,10 @@ import json
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, TypeAlias
 
-import httpx
 import openai
 import pytest
 from anyio import to_thread
-from openai import AsyncOpenAI, OpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 from pydantic import BaseModel
 
 from tests.support.gateway import Gateway, gateway
@@ -69,7 +68,7 @@ def gate(shared: Gateway) -> Gateway:
 
 @pytest.fixture
 async def client(gate: Gateway) -> AsyncGenerator[AsyncOpenAI, None]:
-    http = httpx.AsyncClient(trust_env=False, timeout=15)
+    http = DefaultAsyncHttpxClient(trust_env=False)
     async with AsyncOpenAI(base_url=f"{gate.url}/v1", api_key="none", http_client=http) as made:
         yield made
 
@@ -77,7 +76,7 @@ async def client(gate: Gateway) -> AsyncGenerator[AsyncOpenAI, None]:
 def stream_of(deltas: Sequence[Json], finish: str) -> Sends:
     """A provider's stream of just these deltas."""
     head = {"id": "up", "object": "chat.completion.chunk", "created": 1, "model": "m-2026"}
-    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices: list[Json] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     choices.append({"index": 0, "delta": {}, "finish_reason": finish})
     events = [json.dumps({**head, "choices": [choice]}) for choice in choices]
     return Sends("".join(f"data: {event}\n\n" for event in [*events, "[DONE]"]).encode())
@@ -101,7 +100,7 @@ async def test_a_plain_chat(gate: Gateway, client: AsyncOpenAI) -> None:
 @pytest.mark.parametrize("path", ["", "/", "/v1", "/v1/"])
 async def test_the_base_url_may_come_with_or_without_v1(gate: Gateway, path: str) -> None:
     def ask() -> str | None:
-        http = httpx.Client(trust_env=False, timeout=15)
+        http = DefaultHttpxClient(trust_env=False)
         with OpenAI(base_url=gate.url + path, api_key="none", http_client=http) as blocking:
             names = [model.id for model in blocking.models.list()]
             assert names[0] == "auto"
@@ -125,7 +124,7 @@ async def test_a_stream_without_usage(gate: Gateway, client: AsyncOpenAI) -> Non
     assert told["tier"] == "small"
 
 
-async def test_a_stream_with_usage_ends_with_it(gate: Gateway, client: AsyncOpenAI) -> None:
+async def test_a_stream_with_usage_ends_with_it(client: AsyncOpenAI) -> None:
     stream = await client.chat.completions.create(
         model="auto", messages=QUESTION, stream=True, stream_options={"include_usage": True}
     )
@@ -170,14 +169,19 @@ async def test_a_tools_arguments_stream_in_pieces_and_its_id_comes_once(
 ) -> None:
     first = {"index": 0, **CALL, "function": {"name": "weather", "arguments": ""}}
     pieces = [{"index": 0, "function": {"arguments": a}} for a in ('{"ci', 'ty":"Bo', 'nn"}')]
-    deltas = [{"role": "assistant", "content": None}, *({"tool_calls": [p]} for p in [first, *pieces])]
+    deltas: list[Json] = [
+        {"role": "assistant", "content": None},
+        *({"tool_calls": [p]} for p in [first, *pieces]),
+    ]
     gate.provider.answers("model-small", stream_of(deltas, "tool_calls"))
     stream = await client.chat.completions.create(
         model="auto", messages=QUESTION, tools=[WEATHER], stream=True
     )
     got = [call async for c in stream for call in c.choices[0].delta.tool_calls or []]
     assert [call.id for call in got if call.id] == ["call_1"]
-    assert [call.function.name for call in got if call.function and call.function.name] == ["weather"]
+    assert [call.function.name for call in got if call.function and call.function.name] == [
+        "weather"
+    ]
     assert "".join(c.function.arguments or "" for c in got if c.function) == '{"city":"Bonn"}'
     async with client.chat.completions.stream(
         model="auto", messages=QUESTION, tools=[WEATHER]
@@ -251,7 +255,10 @@ async def test_a_wrong_request_names_its_parameter(gate: Gateway, client: AsyncO
     assert (refused.value.code, refused.value.param) == ("invalid_type", "n")
     with pytest.raises(openai.BadRequestError) as refused:
         await client.chat.completions.create(
-            model="auto", messages=QUESTION, stream=True, extra_body={"autoshift": {"dry_run": True}}
+            model="auto",
+            messages=QUESTION,
+            stream=True,
+            extra_body={"autoshift": {"dry_run": True}},
         )
     assert (refused.value.code, refused.value.param) == (
         "unsupported_parameter",
@@ -294,9 +301,13 @@ async def test_a_stream_that_breaks_off_raises(gate: Gateway, client: AsyncOpenA
     gate.provider.answers("model-large", Sends(half, cut=True))
     stream = await client.chat.completions.create(model="large", messages=QUESTION, stream=True)
     got: list[str] = []
-    with pytest.raises(openai.APIError) as failure:
+
+    async def read() -> None:
         async for chunk in stream:
             got.append(chunk.choices[0].delta.content or "")  # noqa: PERF401 - it raises
+
+    with pytest.raises(openai.APIError) as failure:
+        await read()
     assert "".join(got) == "hal"
     assert failure.value.type == "upstream_error"
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 MODELS = ("model-small", "model-medium", "model-large")
 ABILITIES: dict[str, tuple[list[str], int]] = {
     "small": ([], 50),
-    "medium": (["tools", "json_object", "logprobs"], 200),
+    "medium": (["tools", "json_object", "json_schema", "logprobs"], 200),
     "large": (["tools", "json_object", "json_schema", "vision"], 1000),
 }
 TOOL: Json = {"type": "function", "function": {"name": "now"}}
@@ -75,7 +75,7 @@ def gate(shared: Gateway) -> Gateway:
         ({"tools": []}, ["small", "medium", "large"]),
         ({"tools": [TOOL]}, ["medium", "large"]),
         ({"response_format": {"type": "json_object"}}, ["medium", "large"]),
-        ({"response_format": SCHEMA}, ["large"]),
+        ({"response_format": SCHEMA}, ["medium", "large"]),
         ({"logprobs": True}, ["medium"]),
         ({"tools": [TOOL], "logprobs": True}, ["medium"]),
         ({"messages": saying(IMAGE)}, ["large"]),
@@ -91,7 +91,7 @@ async def test_only_tiers_that_can_serve_a_request_are_asked(
     assert told["eligible"] == eligible
     assert told["ladder"] == ["small", "medium", "large"]
     assert gate.provider.asked() == [f"model-{eligible[0]}"]
-    # The lowest of those that can is judged by the second of them; where there is no second, by none.
+    # The lowest of those that can is judged by the second of them; alone it is the top.
     assert gate.provider.asked(judging=True) == [f"model-{tier}" for tier in eligible[1:2]]
 
 
@@ -124,12 +124,12 @@ def refusal(reply: httpx.Response) -> tuple[int, str, str]:
         ({"messages": saying(AUDIO)}, "unsupported_parameter", "messages"),
         ({"messages": saying({"type": "file", "file": {}})}, "unsupported_parameter", "messages"),
         # Each of these some tier can do, but no tier both.
+        ({"logprobs": True, "messages": saying(IMAGE)}, "unsupported_parameter", "logprobs"),
         (
-            {"logprobs": True, "response_format": SCHEMA},
-            "unsupported_parameter",
-            "response_format",
+            {"messages": [{"role": "user", "content": "x" * 4004}]},
+            "context_length_exceeded",
+            "messages",
         ),
-        ({"messages": [{"role": "user", "content": "x" * 4004}]}, "context_length_exceeded", "messages"),
         # Medium could do it, were the prompt shorter.
         (
             {"messages": [{"role": "user", "content": "x" * 900}], "logprobs": True},
@@ -157,9 +157,7 @@ async def test_a_pinned_tier_gets_what_was_sent_whatever_it_declares(gate: Gatew
     assert gate.provider.calls[0].body["tools"] == [TOOL]
 
 
-@pytest.mark.parametrize(
-    "more", [{"n": 2}, {"logit_bias": {"50256": -100}}, {"messages": CALLED}]
-)
+@pytest.mark.parametrize("more", [{"n": 2}, {"logit_bias": {"50256": -100}}, {"messages": CALLED}])
 async def test_a_request_for_one_tier_stays_there_unjudged(gate: Gateway, more: Json) -> None:
     reply = await gate.ask(**more)
     assert reply.headers["x-autoshift-verified"] == "no"
@@ -190,6 +188,6 @@ async def test_a_request_for_one_tier_goes_to_the_next_while_that_tier_is_down(
 
 async def test_with_the_only_tier_that_can_down_the_request_fails(gate: Gateway) -> None:
     gate.provider.answers("model-large", Fails(500))
-    reply = await gate.ask(response_format=SCHEMA)
+    reply = await gate.ask(messages=saying(IMAGE))
     assert reply.status_code == 502
     assert gate.provider.asked() == ["model-large"]

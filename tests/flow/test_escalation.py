@@ -1,6 +1,7 @@
 """Judging and climbing, through the door."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,7 +114,7 @@ async def test_an_answer_without_a_verdict_is_served_where_the_records_trust_its
     ],
 )
 async def test_an_exact_check_refuses_without_a_judge(
-    tmp_path: Path, answer: Says, more: dict[str, object], check: str
+    tmp_path: Path, answer: Says, more: dict[str, Any], check: str
 ) -> None:
     async with gateway(tmp_path) as gate:
         gate.provider.answers("model-small", answer)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.gateway import Gateway, Json, gateway, metric, until
-from tests.support.provider import INVALID, VALID, Says
+from tests.support.provider import INVALID, VALID, Fails, Says
 
 pytestmark = pytest.mark.anyio
 
@@ -29,15 +29,13 @@ async def delivered(gate: Gateway) -> None:
     await until(nothing_waits)
 
 
-async def ask(gate: Gateway, text: str, *, small_suffices: bool) -> Json:
+async def ask(gate: Gateway, text: str, *, small_suffices: bool, model: str = "auto") -> Json:
     """The decision about this question, of the kind that small can or cannot answer."""
     gate.provider.answers("model-small", Says("13"))
     gate.provider.answers("model-medium", Says("42"))
-    small_is_asked = len(gate.provider.calls)
     gate.provider.verdicts("model-medium", *([VALID] if small_suffices else [INVALID, VALID]))
-    reply = await gate.ask(text)
+    reply = await gate.ask(text, model=model)
     assert reply.status_code == 200
-    assert len(gate.provider.calls) > small_is_asked
     return await gate.decision_of(reply)
 
 
@@ -46,10 +44,10 @@ async def test_after_a_few_requests_each_kind_of_question_starts_where_it_will_b
 ) -> None:
     async with gateway(tmp_path) as gate:
         for easy, hard in zip(EASY[:5], HARD[:5], strict=True):
-            first = await ask(gate, easy, small_suffices=True)
-            assert [attempt["tier"] for attempt in first["attempts"]] == ["small"]
-            await ask(gate, hard, small_suffices=False)
-            await delivered(gate)
+            # The cascade asks small first, always; what it leaves are facts for every policy.
+            await ask(gate, easy, small_suffices=True, model="auto:cascade")
+            await ask(gate, hard, small_suffices=False, model="auto:cascade")
+        await delivered(gate)
         easy_again = await ask(gate, EASY[5], small_suffices=True)
         gate.provider.verdicts("model-medium", VALID)
         hard_again = await gate.decision_of(await gate.ask(HARD[5]))
@@ -96,7 +94,9 @@ async def test_a_record_that_must_not_teach_is_nobodys_neighbour(tmp_path: Path)
         await delivered(gate)
         told = [await gate.decision_of(reply) for reply in forgotten]
         assert [decision["learn"] for decision in told] == [False] * 5
-        assert [decision["kind"] for decision in told] == ["routed"] * 2 + ["pinned"] * 2 + ["routed"]
+        assert [decision["kind"] for decision in told] == ["routed"] * 2 + ["pinned"] * 2 + [
+            "routed"
+        ]
         remembered = await gate.ask(question)
         assert (await gate.decision_of(remembered))["start"]["neighbours"] == 0
         await delivered(gate)
@@ -105,11 +105,30 @@ async def test_a_record_that_must_not_teach_is_nobodys_neighbour(tmp_path: Path)
         assert after["start"]["top_similarity"] == pytest.approx(1, abs=1e-3)
 
 
+async def test_a_request_that_failed_or_was_cut_teaches_nothing(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as gate:
+        for model in ("model-small", "model-medium", "model-large"):
+            gate.provider.answers(model, Fails(500))
+        failed = await gate.ask(EASY[0])
+        assert failed.status_code == 502
+        gate.provider.answers("model-small", Says("Os", finish="length"))
+        cut = await gate.decision_of(await gate.ask(EASY[0], max_tokens=1))
+        assert cut["attempts"][0]["outcome"] == "censored"
+        await delivered(gate)
+        after = (await gate.decision_of(await gate.ask(EASY[0], max_tokens=1)))["start"]
+        assert after["neighbours"] == 1  # the one that was cut, not the one that failed
+        assert after["estimates"]["small"]["accuracy"] == 0.55
+
+
 async def test_a_pinned_request_leaves_a_ledger_row(tmp_path: Path) -> None:
     async with gateway(tmp_path) as gate:
         told = await gate.decision_of(await gate.ask(model="model-medium"))
         assert (told["kind"], told["policy"]) == ("pinned", "always:medium")
-        assert (told["outcome"], told["served_tier"], told["learn"]) == ("answered", "medium", False)
+        assert (told["outcome"], told["served_tier"], told["learn"]) == (
+            "answered",
+            "medium",
+            False,
+        )
         assert told["cost_usd"] == told["costs_usd"]["answer"] == pytest.approx(3000e-6)
         assert told["embedder"] is None
         assert gate.provider.asked(judging=True) == []
@@ -127,12 +146,13 @@ async def test_answers_of_different_questions_are_unlike(tmp_path: Path) -> None
 
 
 async def test_with_the_store_down_requests_are_served_from_the_priors_and_nothing_is_lost(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        async with gateway(tmp_path, store={"url": url, "path": str(tmp_path)}) as gate:
+        monkeypatch.setenv("AUTOSHIFT_STORE__URL", url)
+        async with gateway(tmp_path) as gate:
             replies = [await gate.ask(text) for text in EASY[:3]]
             for reply in replies:
                 assert reply.status_code == 200
@@ -152,6 +172,7 @@ async def test_with_the_store_down_requests_are_served_from_the_priors_and_nothi
             metrics = (await gate.http.get("/metrics")).text
             assert metric(metrics, "autoshift_degraded_requests_total", reason="store") == 3
             assert metric(metrics, "autoshift_outbox_entries") == 3
+    monkeypatch.delenv("AUTOSHIFT_STORE__URL")
     async with gateway(tmp_path) as with_a_store:
         await delivered(with_a_store)
         told = await with_a_store.decision_of(await with_a_store.ask(EASY[3]))
@@ -187,7 +208,8 @@ async def test_metrics_and_decision_tell_one_story(tmp_path: Path) -> None:
     )
     for purpose in ("answer", "draft", "judge"):
         spent_usd = sum(
-            value("cost_usd_total", tier=tier, purpose=purpose) for tier in ("small", "medium", "large")
+            value("cost_usd_total", tier=tier, purpose=purpose)
+            for tier in ("small", "medium", "large")
         )
         assert spent_usd == pytest.approx(sum(d["costs_usd"][purpose] for d in told))
     assert value("unknown_costs_total", purpose="judge") == 0

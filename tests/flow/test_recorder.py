@@ -1,5 +1,6 @@
 """Records on their way from the reply to the store, and what happens when that way is broken."""
 
+import math
 import random
 import signal
 import sys
@@ -210,6 +211,23 @@ async def test_entries_leave_the_outbox_only_after_the_store_has_synced_them(
 
         await until(forgotten)
         assert store.flushed > 0
+
+
+async def test_the_stores_size_is_known_while_the_store_is_up(tmp_path: Path) -> None:
+    store = ScriptedStore()
+    async with running(store, tmp_path) as recorder:
+        recorder.submit(record(), None)
+
+        async def counted() -> bool:
+            return recorder.stored == 1
+
+        await until(counted)
+        store.down = True
+
+        async def unknown() -> bool:
+            return math.isnan(recorder.stored)
+
+        await until(unknown)
 
 
 async def test_a_worker_that_ended_shows(tmp_path: Path) -> None:

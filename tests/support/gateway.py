@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import httpx
 from fastapi import FastAPI
 
+from app.configuration import build_settings
 from app.main import create_app
 from app.serving import serving
-from app.settings import build_settings
 from tests.support.provider import Provider, provider
 
 Json: TypeAlias = dict[str, Any]
@@ -32,7 +32,9 @@ class Gateway:
         self, text: str = "What is 2 + 2?", headers: dict[str, str] | None = None, **more: Any
     ) -> httpx.Response:
         """One chat request, `auto` unless said otherwise."""
-        return await self.http.post("/v1/chat/completions", json=chat(text, **more), headers=headers)
+        return await self.http.post(
+            "/v1/chat/completions", json=chat(text, **more), headers=headers
+        )
 
     async def decision(self, decision_id: str) -> Json:
         """What the gateway tells about a decision, as soon as it can."""
@@ -107,6 +109,8 @@ def metric(text: str, name: str, **labels: str) -> float:
     """A sample's value in Prometheus' text format; 0 where there is none."""
     for line in text.splitlines():
         series, _, value = line.rpartition(" ")
-        if series.partition("{")[0] == name and all(f'{k}="{v}"' in series for k, v in labels.items()):
+        if series.partition("{")[0] == name and all(
+            f'{k}="{v}"' in series for k, v in labels.items()
+        ):
             return float(value)
     return 0.0

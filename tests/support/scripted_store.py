@@ -46,6 +46,8 @@ class ScriptedStore:
         return None
 
     async def count(self) -> int:
+        if self.down:
+            raise StoreDownError("nobody there")
         return len(self.kept)
 
     async def flush(self) -> None:

@@ -50,7 +50,7 @@ def call(arguments: str, name: str = "weather", key: str = "function") -> str:
         ("b)", "The answer is B."),
         ("x = 5", "x=5"),
         ("1 / 2", "1/2"),
-        ("５０", "50"),
+        ("\uff15\uff10", "50"),
         ("\\boxed{\\frac{1}{2}}", COT + "\\boxed{\\frac{1}{2}}"),
         ('{"a": 1, "b": [1, 2]}', '{"b":[1,2],\n "a":1}'),
     ],

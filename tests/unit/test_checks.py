@@ -47,9 +47,11 @@ def says(text: str | None = None, *, finish: str = "stop", **more: object) -> An
 
 
 def calls(name: str, arguments: str, *, custom: bool = False) -> Answer:
-    inner = {"custom": {"name": name, "input": arguments}} if custom else {
-        "function": {"name": name, "arguments": arguments}
-    }
+    inner = (
+        {"custom": {"name": name, "input": arguments}}
+        if custom
+        else {"function": {"name": name, "arguments": arguments}}
+    )
     return says(tool_calls=[{"index": 0, "id": "c1", **inner}], finish="tool_calls")
 
 
@@ -150,7 +152,7 @@ def test_a_schema_that_cannot_be_used_objects_to_nothing(schema: object) -> None
 async def test_a_remote_schema_is_never_fetched() -> None:
     fetched: list[str] = []
 
-    async def elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
+    async def elsewhere(scope: Scope, _: Receive, send: Send) -> None:
         fetched.append(scope["path"])
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b'{"type": "string"}'})

@@ -152,6 +152,7 @@ def test_ci_runs_the_check_that_people_run() -> None:
 
     assert os.access(script, os.X_OK)
     assert "make test" in script.read_text(encoding="utf-8")
+    assert "make test" in (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.findall(r"\$\(BIN\)/(.+)", check) == [
         "ruff format --check .",
         "ruff check .",

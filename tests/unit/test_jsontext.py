@@ -33,9 +33,11 @@ numbers = st.integers().map(str) | st.integers(-(10**45), 10**45).map(str) | dec
 strings = st.text().map(json.dumps) | st.text().map(lambda t: json.dumps(t, ensure_ascii=False))
 trees = st.recursive(
     st.sampled_from(["null", "true", "false", '""']) | numbers | strings,
-    lambda inner: st.lists(inner, max_size=4).map(lambda items: f"[{','.join(items)}]")
-    | st.lists(st.tuples(st.integers(0, 9), inner), max_size=4, unique_by=lambda p: p[0]).map(
-        lambda pairs: "{" + ",".join(f'"k{key}":{value}' for key, value in pairs) + "}"
+    lambda inner: (
+        st.lists(inner, max_size=4).map(lambda items: f"[{','.join(items)}]")
+        | st.lists(st.tuples(st.integers(0, 9), inner), max_size=4, unique_by=lambda p: p[0]).map(
+            lambda pairs: "{" + ",".join(f'"k{key}":{value}' for key, value in pairs) + "}"
+        )
     ),
     max_leaves=12,
 )
@@ -64,6 +66,7 @@ def test_what_is_parsed_and_dumped_is_the_same_value(text: str) -> None:
         "3.141592653589793238462643",
         "100000000000000000000000.5",
         "-0.0",
+        "9007199254740993.5",
         "1E5",
     ],
 )

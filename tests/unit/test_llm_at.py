@@ -38,9 +38,7 @@ CHECK_REFUSED = Verdict(valid=False, by="check:json")
 def attempt(
     tier: str, answer: str | None, *verdicts: Verdict, outcome: AttemptOutcome = "complete"
 ) -> Attempt:
-    return Attempt(
-        tier, "direct", outcome=outcome, final_answer=answer, verdicts=list(verdicts)
-    )
+    return Attempt(tier, "direct", outcome=outcome, final_answer=answer, verdicts=list(verdicts))
 
 
 def record(*attempts: Attempt, served: int | None = -1) -> Record:
@@ -61,7 +59,7 @@ def record(*attempts: Attempt, served: int | None = -1) -> Record:
 
 
 def context(neighbours: list[Neighbour] | None = None, ladder: TierLadder = LADDER) -> Context:
-    return Context(ladder, neighbours or [], Random(0))
+    return Context(ladder, neighbours or [], Random(0))  # noqa: S311
 
 
 @pytest.mark.parametrize(
@@ -88,7 +86,11 @@ def context(neighbours: list[Neighbour] | None = None, ladder: TierLadder = LADD
             id="a lower tier that was not tried gets no label",
         ),
         pytest.param(
-            [attempt("small", "a", REFUSED), attempt("medium", "b", REFUSED), attempt("large", "b")],
+            [
+                attempt("small", "a", REFUSED),
+                attempt("medium", "b", REFUSED),
+                attempt("large", "b"),
+            ],
             {"small": 0.0, "medium": 1.0, "large": 1.0},
             id="the top's answer counts unjudged",
         ),
@@ -212,7 +214,9 @@ def test_an_empty_store_starts_at_the_lowest_tier() -> None:
 
 
 def test_a_start_at_the_top_flows_live() -> None:
-    lost = record(attempt("small", "a", REFUSED), attempt("medium", "c", REFUSED), attempt("large", "b"))
+    lost = record(
+        attempt("small", "a", REFUSED), attempt("medium", "c", REFUSED), attempt("large", "b")
+    )
     asked = POLICY.next(context([Neighbour(0.9, lost)] * 5), [])
     assert isinstance(asked, Ask)
     assert (asked.tier, asked.live) == ("large", True)

@@ -15,7 +15,7 @@ from app.tiers import Price, Tier, Timeouts
 from app.upstreams.client import Upstream
 from app.upstreams.transport import build_client
 from app.wire import ChatRequest, Json, parse_request
-from tests.support.provider import VALID, Fails, Hangs, Provider, Reply, Says, Sends, provider
+from tests.support.provider import Fails, Hangs, Provider, Reply, Says, Sends, provider
 
 TIER = Tier(
     name="medium",
@@ -101,7 +101,10 @@ PLACEMENTS: dict[str, Callable[[str], tuple[ChatRequest, Answer]]] = {
         request({"role": "system", "content": text}, user("?")),
         says(),
     ),
-    "a part": lambda text: (request(user("?") | {"content": [{"type": "text", "text": text}]}), says()),
+    "a part": lambda text: (
+        request(user("?") | {"content": [{"type": "text", "text": text}]}),
+        says(),
+    ),
     "a tool's description": lambda text: (request(tools=[tool(text)]), says()),
     "a tool's arguments": lambda text: (request(tools=[tool("t")]), calls(text)),
     "a tool's name": lambda text: (request(tools=[tool("t")]), calls("{}", text)),
@@ -171,7 +174,17 @@ def test_every_call_has_a_fresh_nonce() -> None:
 
 @pytest.mark.parametrize(
     "hidden",
-    ["\u200b", "\u200d", "\u00ad", "\u202e", "\u2066", "\ufeff", "\u2060", "\U000e0041", "\U000e0100"],
+    [
+        "\u200b",
+        "\u200d",
+        "\u00ad",
+        "\u202e",
+        "\u2066",
+        "\ufeff",
+        "\u2060",
+        "\U000e0041",
+        "\U000e0100",
+    ],
 )
 def test_invisible_characters_are_stripped(hidden: str) -> None:
     shown = data(request(user(f"a{hidden}b")), says(f"c{hidden}d"))
@@ -227,8 +240,10 @@ def test_a_verdict_is_exactly_one_object(text: str, verdict: bool | None) -> Non
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.sampled_from(["VALID", "INVALID", "verdict"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["verdict", "VALID", "x"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["verdict", "VALID", "x"]), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 

@@ -182,9 +182,10 @@ def test_a_damaged_file_is_moved_aside_and_what_is_readable_goes_on(
     file = tmp_path / FILE
     content = bytearray(file.read_bytes())
     half = len(content) // 2 // 4096 * 4096
+    third = len(content) // 3 // 4096 * 4096
     match damage:
         case "zeros in the middle":
-            content[half : half + 8192] = bytes(8192)
+            content[third : third + 8192] = bytes(8192)
         case "cut off":
             del content[half:]
         case _:

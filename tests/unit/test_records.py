@@ -92,7 +92,9 @@ def test_an_unknown_part_makes_its_sum_unknown_all_the_way_up(unknown: str) -> N
     made = record()
     verdict = Verdict(False, "large", cost_usd=None if unknown == "judge" else 0.1)
     made.attempts = [
-        Attempt("small", "direct", cost_usd=None if unknown == "draft" else 1.0, verdicts=[verdict]),
+        Attempt(
+            "small", "direct", cost_usd=None if unknown == "draft" else 1.0, verdicts=[verdict]
+        ),
         Attempt("large", "after_reject", cost_usd=None if unknown == "answer" else 5.0),
     ]
     made.served = 1

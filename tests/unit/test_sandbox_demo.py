@@ -26,7 +26,7 @@ from app.sandbox.report import DemoReport
 from app.sandbox.runs import Run, Served
 from app.sandbox.screen import progress_bar, show
 from app.serving import serving
-from app.settings import load_settings
+from app.configuration import load_settings
 from app.wire import Json
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from app.configuration import load_settings, secret
 from app.errors import SettingsError
-from app.settings import Settings, load_settings, secret
+from app.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config" / "autoshift.example.yaml"

@@ -11,13 +11,13 @@ from app.tiers import Price, Tier, TierLadder
 counts = st.integers(0, 10**9)
 
 
-def tier(name: str = "small", **more: object) -> Tier:
-    facts: dict[str, object] = {"name": name, "provider": "p", "model": "m", "prior": 0.5}
+def tier(**more: object) -> Tier:
+    facts: dict[str, object] = {"name": "small", "provider": "p", "model": "m", "prior": 0.5}
     return Tier.model_validate(facts | more)
 
 
 def ladder(*names: str) -> TierLadder:
-    return TierLadder(tuple(tier(name) for name in names))
+    return TierLadder(tuple(tier(name=name) for name in names))
 
 
 def test_a_price_is_in_dollars_per_million_tokens() -> None:

@@ -152,7 +152,12 @@ def test_whatever_comes_is_read_or_refused_as_the_clients_error(wild: Json) -> N
         ({"response_format": {"type": "text"}}, set()),
         ({"response_format": {"type": "json_object"}}, {"json_object"}),
         (
-            {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}},
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "x", "schema": {}},
+                }
+            },
             {"json_schema"},
         ),
         ({"logprobs": True}, {"logprobs"}),
