@@ -17,6 +17,7 @@ Kind = Literal["routed", "pinned"]
 Arrival = Literal["direct", "after_reject", "after_failure", "lesson"]
 AttemptOutcome = Literal["complete", "censored", "truncated", "failed", "cancelled"]
 Purpose = Literal["answer", "draft", "judge"]
+EvidenceSource = Literal["judge", "tool_result"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +84,20 @@ class Attempt:
 
     `outcome` is `cancelled` until something better is known; `censored` means cut by the client's
     own token cap (or a content filter), `truncated` by the model's: neither teaches about quality.
-    `final_answer` is a digest of what the answer boils down to, for comparing tiers. `cost_usd` is
+    `live`: it was sent while it came, so it could not be refused. `dropped`: the client's parameters
+    that this tier did not get. `final_answer` is a digest of what the answer boils down to, for comparing tiers. `cost_usd` is
     None where it is unknown, and 0 where the provider refused before it did any work.
     """
 
     tier: str
     arrived: Arrival
+    live: bool = False
     model: str | None = None
     outcome: AttemptOutcome = "cancelled"
     error: str | None = None
     finish_reason: str | None = None
     final_answer: str | None = None
+    dropped: tuple[str, ...] = ()
     verdicts: list[Verdict] = field(default_factory=list)
     usage: Usage | None = None
     cost_usd: float | None = None
@@ -115,6 +119,20 @@ class Attempt:
         return self.valid is False
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What became known about the served answer after its record was written.
+
+    `by` is the tier that judged, or the decision in which a tool's result came in.
+    """
+
+    source: EvidenceSource
+    valid: bool | None
+    by: str
+    time_s: float
+    cost_usd: float | None = 0.0
+
+
 @dataclass(slots=True)
 class Record:
     """One decision, as it happened. Labels are not facts: each policy computes its own.
@@ -122,6 +140,7 @@ class Record:
     `ladder` is what was configured then, cheapest first; `eligible` what could serve this request.
     `served` is the index in `attempts` of the answer the client got. `learn` false: this record
     must teach nothing. `time_s` is Unix time; `text` is kept only where `records.text` says so.
+    `evidence` came later, by its own id, and is only ever added to.
     """
 
     id: str
@@ -134,6 +153,7 @@ class Record:
     eligible: tuple[str, ...]
     embedder: str | None = None
     task: str | None = None
+    conversation: str | None = None
     features: dict[str, float] = field(default_factory=dict)
     learn: bool = True
     stream: bool = False
@@ -146,6 +166,7 @@ class Record:
     latency_s: float = 0.0
     phases_s: dict[str, float] = field(default_factory=dict)
     text: str | None = None
+    evidence: dict[str, Evidence] = field(default_factory=dict)
 
     @property
     def served_attempt(self) -> Attempt | None:
@@ -163,6 +184,7 @@ class Record:
         for index, attempt in enumerate(self.attempts):
             spent["answer" if index == self.served else "draft"].append(attempt.cost_usd)
             spent["judge"].extend(verdict.cost_usd for verdict in attempt.verdicts)
+        spent["judge"].extend(evidence.cost_usd for evidence in self.evidence.values())
         return {purpose: total_usd(costs) for purpose, costs in spent.items()}
 
     @property

@@ -1,7 +1,7 @@
 """The policies every comparison needs: one tier always, the whole cascade, a random start."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.climb import climb, judge_rule
 from app.policy import Action, Ask, Context
@@ -30,7 +30,7 @@ class Always:
         names = context.ladder.names
         tier = self.tier if self.tier in names else names[-1]
         return climb(
-            context,
+            replace(context, single=True),  # its answers flow live, so none can be taken back
             attempts,
             first=lambda: Ask(tier, "direct", live=True, start=Start(tier, {tier: 1.0})),
             judged_by=lambda *_: None,

@@ -200,9 +200,9 @@ async def test_odd_requests_are_served_or_refused_but_never_an_error_of_ours(
 
 async def test_optional_fields_may_be_null(tmp_path: Path) -> None:
     async with gateway(tmp_path) as gate:
-        assert (await gate.ask(**dict.fromkeys(OPTIONAL))).status_code == 200
-        for name in OPTIONAL:
-            assert (await gate.ask(**{name: None})).status_code == 200, name
+        for names in (OPTIONAL, *((name,) for name in OPTIONAL)):
+            nulls: dict[str, Any] = dict.fromkeys(names)
+            assert (await gate.ask(**nulls)).status_code == 200, names
 
 
 async def test_a_body_that_is_too_large_is_refused_without_reading_it(tmp_path: Path) -> None:
@@ -235,6 +235,8 @@ async def _upload(gate: Gateway, body: Any, headers: dict[str, str]) -> httpx.Re
     return await gate.http.post(CHAT, content=body, headers={**usual, **headers})
 
 
+# aiohttp warns of writing more than 1 MiB at once; nobody sees it outside of tests.
+@pytest.mark.filterwarnings("ignore:Sending a large body directly:ResourceWarning")
 async def test_a_large_body_within_the_limit_is_served(tmp_path: Path) -> None:
     async with gateway(tmp_path, server={"body_bytes": 2 * MIB}) as gate:
         assert (await gate.ask("x" * MIB)).status_code == 200

@@ -177,6 +177,14 @@ async def test_an_answer_for_one_tier_is_not_escalated_even_where_a_check_fails(
     assert gate.provider.asked() == ["model-medium"]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_always_one_tier_serves_what_that_tier_says(gate: Gateway, stream: bool) -> None:
+    gate.provider.answers("model-small", Says("half an ans", finish="length"))
+    reply = await gate.ask(model="auto:always:small", stream=stream)
+    assert "half an ans" in reply.text
+    assert gate.provider.asked() == ["model-small"]
+
+
 async def test_a_request_for_one_tier_goes_to_the_next_while_that_tier_is_down(
     gate: Gateway,
 ) -> None:

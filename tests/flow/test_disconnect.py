@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -78,7 +79,7 @@ async def test_a_client_that_leaves_stops_the_spending(tmp_path: Path, end: End)
                 say(model, reply)
                 gate.provider.calls.clear()
                 async with raw_client(gate, end, model="auto:cascade", stream=stream):
-                    await until(lambda: gate.provider.open == 1 and _reached(gate, model, kind))
+                    await until(partial(_reached, gate, model, kind))
                 await leaves_nothing_running(gate)
                 left += 1
                 assert await requests(gate, "abandoned") == left, phase
@@ -86,6 +87,9 @@ async def test_a_client_that_leaves_stops_the_spending(tmp_path: Path, end: End)
 
 
 def _reached(gate: Gateway, model: str, kind: str) -> bool:
+    """Whether the provider is at work on this, and on nothing else."""
+    if gate.provider.open != 1:
+        return False
     last = gate.provider.calls[-1]
     return last.model == model and last.judging == (kind == "verdict")
 
@@ -135,7 +139,9 @@ async def test_a_client_that_leaves_with_its_body_unsent_leaves_no_record(tmp_pa
     async with gateway(tmp_path) as gate:
         host, port = gate.url.removeprefix("http://").split(":")
         _, writer = await asyncio.open_connection(host, int(port))
-        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n{")
+        writer.write(
+            b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 99\r\n\r\n{"
+        )
         await writer.drain()
         writer.close()
         await writer.wait_closed()

@@ -1,4 +1,4 @@
-"""Providers that fail, in every way they do: the next tier answers, or the error says what it was."""
+"""Providers that fail, in every way they do: the next tier answers, or the error says how."""
 
 import asyncio
 import json
@@ -273,11 +273,17 @@ async def test_failures_teach_nothing(tmp_path: Path) -> None:
         for failure in (Fails(500), Sends(b"garbage"), Says("half", finish=None), Fails(429)):
             gate.provider.answers("model-small", failure)
             await gate.ask(model="auto:cascade", stream=True)
+        await until(lambda: _delivered(gate))
         told = await gate.decision_of(await gate.ask())
         assert told["start"]["neighbours"] == 4
         small = told["start"]["estimates"]["small"]
         assert (small["weight_right"], small["weight_wrong"]) == (0, 0)
         assert small["accuracy"] == small["prior"]
+
+
+async def _delivered(gate: Gateway) -> bool:
+    waiting: int = (await gate.http.get("/readyz")).json()["outbox_entries"]
+    return waiting == 0
 
 
 async def test_an_unknown_price_is_unknown_and_not_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A scripted OpenAI-compatible provider: says what a test tells it to, and notes what it is asked."""
+"""A scripted OpenAI-compatible provider: says what a test tells it, notes what it is asked."""
 
 import asyncio
 from collections import defaultdict

@@ -42,7 +42,8 @@ def test_a_message_gets_no_fields_that_only_streams_have() -> None:
     assert body["choices"][0]["message"]["tool_calls"] == [call]
     answer = Answer()
     answer.add(body)
-    assert [(made.id, made.name, made.arguments) for made in answer.tool_calls] == [("1", "f", "{}")]
+    (made,) = answer.tool_calls
+    assert (made.id, made.name, made.arguments) == ("1", "f", "{}")
 
 
 def test_what_we_do_not_know_is_kept() -> None:
@@ -200,7 +201,5 @@ def _completions(body: dict[str, Any], who: str) -> list[dict[str, Any]]:
         ({"prompt_tokens": True, "completion_tokens": 2}, None),
     ],
 )
-def test_usage_is_what_the_provider_counted_or_unknown(
-    usage: object, parsed: Usage | None
-) -> None:
+def test_usage_is_what_the_provider_counted_or_unknown(usage: object, parsed: Usage | None) -> None:
     assert parse_usage(usage) == parsed

@@ -147,6 +147,12 @@ def test_the_best_answer_is_the_highest_tiers() -> None:
     assert best_ended(ladder(3), [failed("t0")]) is None
 
 
+def test_always_one_tier_takes_no_answer_back() -> None:
+    always = Always("t1")
+    assert always.next(context(), [attempt("t1", False, check=True)]) == Accept(0)
+    assert always.next(context(), [failed("t1")]) == Ask("t2", "after_failure", live=True)
+
+
 @dataclass(slots=True)
 class Ride:
     """One request driven to its end: the tiers do what `fates` says."""

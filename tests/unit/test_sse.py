@@ -1,5 +1,7 @@
 """Server-sent events, in every form that providers send them."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ def read(stream: bytes, *cuts: int) -> list[bytes]:
     """The events of a stream that arrives cut at these places."""
     decoder = SseDecoder()
     places = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
-    pieces = [stream[begin:end] for begin, end in zip(places, places[1:], strict=False)]
+    pieces = [stream[begin:end] for begin, end in pairwise(places)]
     return [event for piece in pieces for event in decoder.feed(piece)] + decoder.end()
 
 
@@ -53,15 +55,17 @@ def test_any_text_comes_through(texts: list[str], ending: str, cuts: list[int]) 
 
 
 def test_an_event_without_end_is_refused_before_it_fills_the_memory() -> None:
-    decoder = SseDecoder()
     piece = b"data: " + b"x" * (1024 * 1024) + b"\n"
     with pytest.raises(UpstreamBrokenError, match="8 MiB"):
-        for _ in range(EVENT_BYTES // len(piece) + 2):
-            decoder.feed(piece)
+        feed_all([piece] * (EVENT_BYTES // len(piece) + 2))
 
 
 def test_a_line_without_end_is_refused_before_it_fills_the_memory() -> None:
-    decoder = SseDecoder()
     with pytest.raises(UpstreamBrokenError, match="8 MiB"):
-        for _ in range(9):
-            decoder.feed(b"x" * (1024 * 1024))
+        feed_all([b"x" * (1024 * 1024)] * 9)
+
+
+def feed_all(pieces: list[bytes]) -> None:
+    decoder = SseDecoder()
+    for piece in pieces:
+        decoder.feed(piece)

@@ -117,6 +117,27 @@ def test_a_wrong_parameter_is_named(wrong: Json, code: str, param: str) -> None:
     assert (refused.code, refused.param) == (code, param)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "param"),
+    [
+        ({"messages": [{"role": ["user"]}]}, "messages[0].role"),
+        ({"response_format": {"type": ["json_object"]}}, "response_format.type"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": "x"}},
+            "response_format.json_schema",
+        ),
+        ({"autoshift": {"stream": []}}, "autoshift.stream"),
+        ({"tool_choice": 7}, "tool_choice"),
+        ({"tool_choice": ["weather"]}, "tool_choice"),
+        ({"tools": [5]}, "tools[0]"),
+        ({"tools": [{"type": "function", "function": "f"}]}, "tools[0].function"),
+        ({"tools": [{"function": {"name": ["f"]}}]}, "tools[0].function.name"),
+    ],
+)
+def test_a_wrong_type_deep_inside_is_named_too(wrong: Json, param: str) -> None:
+    assert refusal(body(**wrong)).param == param
+
+
 @pytest.mark.parametrize("raw", [b"", b"nonsense", b"[1]", b'"auto"', b"null", b'{"model": "a"'])
 def test_a_body_that_is_no_json_object_is_refused(raw: bytes) -> None:
     with pytest.raises(InvalidJsonError):

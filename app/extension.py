@@ -1,0 +1,80 @@
+"""What a client asks of the gateway itself: `autoshift: {…}` in the body, or `x-autoshift-*` headers."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from app.errors import NotYetError, RequestError
+from app.jsontext import Json
+from app.parameters import wrong_type
+
+StreamMode: TypeAlias = Literal["verified", "direct", "auto"]
+
+_STRINGS = ("policy", "task", "conversation")
+_KEYS = frozenset({*_STRINGS, "learn", "stream"})
+_LATER = frozenset({"quality_per_dollar", "max_cost_usd", "explore", "dry_run"})
+LONGEST = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """`stream` None is as configured; `learn` false leaves nothing to learn from."""
+
+    policy: str | None = None
+    task: str | None = None
+    conversation: str | None = None
+    stream: StreamMode | None = None
+    learn: bool = True
+
+
+def parse_extension(given: object, headers: dict[str, str]) -> Extension:
+    """The body's word counts before a header's. Errors: RequestError, NotYetError."""
+    if not isinstance(given, dict | None):
+        raise wrong_type("autoshift", "an object")
+    values: Json = dict(given or {})
+    for name in _KEYS | _LATER:
+        header = headers.get(f"x-autoshift-{name.replace('_', '-')}")
+        if header is not None:
+            values.setdefault(name, header)
+    for name in values:
+        if name in _LATER:
+            raise NotYetError(
+                f"autoshift.{name}: not yet supported; leave it out", param=f"autoshift.{name}"
+            )
+        if name not in _KEYS:
+            raise RequestError(
+                f"autoshift.{name[:100]} is unknown; known: {', '.join(sorted(_KEYS))}",
+                param=f"autoshift.{name[:100]}",
+            )
+    strings = {name: _string(name, values.get(name)) for name in _STRINGS}
+    return Extension(**strings, stream=_mode(values.get("stream")), learn=_learn(values))
+
+
+def _string(name: str, value: object) -> str | None:
+    if not isinstance(value, str | None):
+        raise wrong_type(f"autoshift.{name}", "a string")
+    if value is not None and len(value) > LONGEST:
+        raise RequestError(
+            f"autoshift.{name} has {len(value)} characters; at most {LONGEST} are allowed",
+            param=f"autoshift.{name}",
+        )
+    return value or None
+
+
+def _mode(value: object) -> StreamMode | None:
+    match value:
+        case None | "verified" | "direct" | "auto":
+            return value
+        case _:
+            raise RequestError(
+                "autoshift.stream must be 'verified', 'direct' or 'auto'", param="autoshift.stream"
+            )
+
+
+def _learn(values: Json) -> bool:
+    match values.get("learn"):
+        case None | True | "true":
+            return True
+        case False | "false":
+            return False
+        case _:
+            raise wrong_type("autoshift.learn", "a boolean")

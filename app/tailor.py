@@ -1,0 +1,110 @@
+"""What of a request one tier's provider gets: its model, its names and limits, nothing it rejects."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.jsontext import Json
+from app.parameters import HINTS, PARAMETERS
+from app.tiers import Tier
+from app.wire import ChatRequest
+
+_OURS = frozenset({"stream", "stream_options", "max_tokens", "max_completion_tokens", "model"})
+_HELD_BACK = frozenset({"metadata", "safety_identifier", "store", "user"})
+"""They identify users or keep their data at a third party: only for tiers that are `trusted_with` them."""
+
+_DENIED = frozenset(
+    {
+        "api_base",
+        "api_key",
+        "api_version",
+        "base_url",
+        "custom_llm_provider",
+        "extra_headers",
+        "fallbacks",
+        "headers",
+        "mock_response",
+        "organization",
+        "user_config",
+    }
+)
+_DENIED_STARTS = ("litellm_", "proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class Tailored:
+    """The body for the provider, and the client's parameters that are not in it."""
+
+    body: Json
+    dropped: tuple[str, ...]
+
+
+def tailor(tier: Tier, request: ChatRequest, tenant: str) -> Tailored:
+    """The client's body as this tier's provider should get it; unknown fields go along.
+
+    Usage is always asked for. Keys with which other gateways let a caller redirect a request or its
+    key are taken out of whatever we do not know, at every depth; what we do know (messages, tools,
+    schemas) is data, and stays as it is.
+    """
+    body: Json = {"model": tier.model}
+    dropped: list[str] = []
+    for name, value in request.body.items():
+        if name in _OURS or value is None:
+            continue
+        if name in PARAMETERS or name == "messages":
+            kept = _known(tier, name, value, tenant)
+        else:
+            kept = None if _denied(name) else _without_denied(value)
+        if kept is None:
+            dropped.append(name)
+        else:
+            body[name] = kept
+    if request.token_cap is not None:
+        caps = [request.token_cap, tier.max_output_tokens]
+        body[tier.token_param] = min(cap for cap in caps if cap is not None)
+    if request.stream:
+        options = request.body.get("stream_options") or {}
+        body |= {"stream": True, "stream_options": {**options, "include_usage": True}}
+    return Tailored(body, tuple(dropped))
+
+
+def rejected(tier: Tier, request: ChatRequest) -> str | None:
+    """The first parameter of the request that this tier neither takes nor may go without."""
+    for name in sorted(tier.drops):
+        if request.body.get(name) is None:
+            continue
+        droppable = name in HINTS if tier.on_unsupported is None else tier.on_unsupported == "drop"
+        if not droppable:
+            return name
+    return None
+
+
+def _known(tier: Tier, name: str, value: object, tenant: str) -> object | None:
+    """The value for this tier; None where it does not get the parameter."""
+    if name in tier.drops or (name in _HELD_BACK and name not in tier.trusted_with):
+        return None
+    if name == "messages" and not tier.developer_role:
+        return [_as_system(message) for message in value] if isinstance(value, list) else value
+    if name == "prompt_cache_key":
+        # Tenants share the gateway's account at the provider; their caches must not meet.
+        return hashlib.blake2b(f"{tenant}\0{value}".encode(), digest_size=16).hexdigest()
+    mapped: Mapping[str, str | None] = tier.maps.get(name, {})
+    return mapped.get(value, value) if isinstance(value, str) else value
+
+
+def _as_system(message: Json) -> Json:
+    return {**message, "role": "system"} if message.get("role") == "developer" else message
+
+
+def _denied(name: str) -> bool:
+    return name in _DENIED or name.startswith(_DENIED_STARTS)
+
+
+def _without_denied(value: object) -> object:
+    match value:
+        case dict():
+            return {k: _without_denied(inner) for k, inner in value.items() if not _denied(k)}
+        case list():
+            return [_without_denied(inner) for inner in value]
+        case _:
+            return value
