@@ -10,8 +10,9 @@ from typing import TypeGuard
 import orjson
 
 from app.errors import UpstreamBrokenError
+from app.jsontext import Json
 from app.records import Usage
-from app.wire import FINISH_REASONS, Json
+from app.wire import FINISH_REASONS
 
 TOOL_CALLS = 128
 

@@ -7,13 +7,19 @@ from app.errors import RequestError, SettingsError, UnknownModelError
 from app.policies.fixed import Always
 from app.policy import Policy
 from app.records import Kind
+from app.tailor import rejected
 from app.tiers import TierLadder
 from app.wire import ChatRequest
 
 AUTO = "auto"
+UNSUPPORTED = "unsupported_parameter"
 
 _PARAMETERS = {
     "tools": "tools",
+    "custom_tools": "tools",
+    "web_search": "web_search_options",
+    "moderation": "moderation",
+    "prefill": "messages",
     "json_object": "response_format",
     "json_schema": "response_format",
     "logprobs": "logprobs",
@@ -92,14 +98,20 @@ class Catalogue:
     def _able(self, request: ChatRequest) -> TierLadder:
         """The tiers that can serve this request: what it needs, and how long it is."""
         needs, prompt_tokens = request.needs(), request.prompt_tokens()
-        able = {tier.name for tier in self._ladder if tier.can(needs, prompt_tokens)}
+        able = [tier for tier in self._ladder if tier.can(needs, prompt_tokens)]
+        taking = [tier.name for tier in able if rejected(tier, request) is None]
+        if taking:
+            return self._ladder.only(frozenset(taking))
         if able:
-            return self._ladder.only(frozenset(able))
+            parameter = rejected(able[0], request)
+            raise RequestError(
+                f"no tier takes {parameter}; leave it out", code=UNSUPPORTED, param=parameter
+            )
         for need in sorted(needs):
             if not any(tier.can(frozenset({need}), 0) for tier in self._ladder):
                 raise RequestError(
                     f"no tier supports {need}",
-                    code="unsupported_parameter",
+                    code=UNSUPPORTED,
                     param=_PARAMETERS[need],
                 )
         if any(tier.can(needs, 0) for tier in self._ladder):
@@ -110,6 +122,6 @@ class Catalogue:
             )
         raise RequestError(
             f"no single tier supports all of {', '.join(sorted(needs))}",
-            code="unsupported_parameter",
+            code=UNSUPPORTED,
             param=_PARAMETERS[min(needs)],
         )

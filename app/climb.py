@@ -28,16 +28,30 @@ def climb(
     last, attempt = len(attempts) - 1, attempts[-1]
     if not attempt.ended:
         return go_on(context, attempts, "after_failure")
-    if attempt.valid or attempt.outcome == "censored" or context.single:
-        return Accept(last)
+    if attempt.live or attempt.valid or attempt.outcome == "censored" or context.single:
+        return Accept(last, judge_later=_late_judge(context, attempt, judged_by))
     # With nothing left above it, no verdict could change what is served.
     is_last = not _untried_above(context, attempts)
-    judge = None if is_last else judged_by(context.ladder, attempt.tier)
+    unjudged = is_last or context.tool_turn
+    judge = None if unjudged else judged_by(context.ladder, attempt.tier)
     if judge is not None and not attempt.verdicts:
         return Judge(last, by=judge)
     if not attempt.refused and (judge is None or trusted(attempt)):
         return Accept(last)
     return go_on(context, attempts, "after_reject")
+
+
+def _late_judge(context: Context, attempt: Attempt, judged_by: JudgeRule) -> str | None:
+    """Who judges a live answer afterwards; nobody where nothing could be learned from it."""
+    if (
+        not attempt.live
+        or context.single
+        or context.tool_turn
+        or attempt.refused
+        or attempt.outcome != "complete"
+    ):
+        return None
+    return judged_by(context.ladder, attempt.tier)
 
 
 def go_on(context: Context, attempts: Sequence[Attempt], arrived: Arrival) -> Action:

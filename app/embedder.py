@@ -14,9 +14,10 @@ from safetensors.numpy import load
 from tokenizers import Tokenizer
 
 from app.errors import EmbedderError, SettingsError
+from app.jsontext import Json
 from app.records import Vector
 from app.settings import EmbedderSection
-from app.wire import ChatRequest, Json, parts, text_of
+from app.wire import ChatRequest, parts, text_of
 
 if TYPE_CHECKING:
     from fastembed import TextEmbedding

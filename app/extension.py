@@ -1,4 +1,4 @@
-"""What a client asks of the gateway itself: `autoshift: {…}` in the body, or `x-autoshift-*` headers."""
+"""What a client asks of the gateway itself, in `autoshift: {…}` or `x-autoshift-*` headers."""
 
 from dataclasses import dataclass
 from typing import Literal, TypeAlias

@@ -2,17 +2,19 @@
 
 import json
 import re
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
 from app.errors import InvalidJsonError
 
+Json: TypeAlias = dict[str, Any]
+
 DEPTH = 128
 INT64_DIGITS = 19
 DOUBLE_DIGITS = 16
 
-_LONG_NUMBER = re.compile(rb"\d[\d.]{15}")
+_LONG = re.compile(rb"\d[\d.]{15}")
 
 
 def parse_json(raw: bytes) -> Any:
@@ -22,7 +24,7 @@ def parse_json(raw: bytes) -> Any:
     """
     try:
         value = orjson.loads(raw)
-        if _LONG_NUMBER.search(raw):
+        if _LONG.search(raw):
             value = json.loads(raw, parse_int=_keep_int, parse_float=_keep_float)
     except (ValueError, RecursionError) as exc:
         reason = str(exc).split(":")[0]
@@ -36,23 +38,36 @@ def dump_json(value: Any) -> bytes:
     return orjson.dumps(value, default=_dump_number)
 
 
-class _Number:
+class LongNumber:
     """A number's own digits."""
 
     def __init__(self, digits: str) -> None:
         self.digits = digits
 
 
-def _keep_int(digits: str) -> int | _Number:
-    return int(digits) if len(digits) < INT64_DIGITS else _Number(digits)
+def number_of(value: object) -> int | float | None:
+    """What the number is about, to compare it with; None for what is no number."""
+    match value:
+        case bool():
+            return None
+        case int() | float():
+            return value
+        case LongNumber(digits=digits):
+            return int(digits) if digits.lstrip("-").isdigit() else float(digits)
+        case _:
+            return None
 
 
-def _keep_float(digits: str) -> float | _Number:
-    return float(digits) if len(digits) < DOUBLE_DIGITS else _Number(digits)
+def _keep_int(digits: str) -> int | LongNumber:
+    return int(digits) if len(digits) < INT64_DIGITS else LongNumber(digits)
+
+
+def _keep_float(digits: str) -> float | LongNumber:
+    return float(digits) if len(digits) < DOUBLE_DIGITS else LongNumber(digits)
 
 
 def _dump_number(value: object) -> orjson.Fragment:
-    if isinstance(value, _Number):
+    if isinstance(value, LongNumber):
         return orjson.Fragment(value.digits)
     raise TypeError(type(value).__name__)
 

@@ -19,17 +19,19 @@ from app.api.ops import ops_router
 from app.catalogue import Catalogue
 from app.clock import SystemClock
 from app.configuration import load_settings, secret
+from app.conversations import Conversations
 from app.embedder import build_embedder
 from app.generator import UpstreamGenerator
 from app.judge.checks import CHECKS
 from app.judge.llm import LlmJudge
+from app.late_judge import LateJudge
 from app.metrics import Metrics
 from app.policies import build_policies
 from app.prices import price_of
 from app.recorder import Recorder
 from app.retriever import Retriever
 from app.settings import Settings
-from app.store import Outbox, build_outbox, build_store
+from app.store import Outbox, RecordStore, build_outbox, build_store
 from app.tiers import Tier, TierLadder
 from app.transmission import Transmission
 from app.upstreams.client import Upstream
@@ -65,45 +67,42 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     recorder = Recorder(store, outbox, metrics.observe)
     _watch(metrics, recorder, outbox)
+    judge = LlmJudge(
+        upstreams, max_tokens=settings.judge.max_tokens, timeout_s=settings.judge.timeout_s
+    )
+    late_judge = LateJudge(
+        judge=judge, recorder=recorder, clock=clock, observe=metrics.observe_verdict
+    )
     transmission = Transmission(
         ladder=ladder,
         retriever=Retriever(embedder=embedder, store=store, clock=clock),
+        conversations=Conversations(store=store, clock=clock),
         generator=UpstreamGenerator(upstreams),
-        judge=LlmJudge(
-            upstreams,
-            max_tokens=settings.judge.max_tokens,
-            timeout_s=settings.judge.timeout_s,
-        ),
+        judge=judge,
+        late_judge=late_judge,
         recorder=recorder,
         clock=clock,
         rng=Random(settings.seed),  # noqa: S311 - chooses tiers, guards nothing
         max_calls=settings.max_calls,
         keep_text=_text_keeper(settings),
     )
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        await store.open()
-        try:
-            outbox.open()
-            async with asyncio.TaskGroup() as tasks:
-                worker = tasks.create_task(recorder.run())
-                try:
-                    yield
-                finally:
-                    worker.cancel()
-            await recorder.drain(limit_s=DELIVERY_LIMIT_S)
-        finally:
-            await store.close()
-            await client.aclose()
-
     chat = ChatEndpoint(
         transmission=transmission,
         catalogue=catalogue,
         server=settings.server,
         new_id=lambda: str(uuid_utils.uuid7()),
+        mode=settings.stream.mode,
         simulated=settings.simulated,
     )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
+        try:
+            async with _working(store, outbox, recorder, late_judge):
+                yield
+        finally:
+            await client.aclose()
+
     app = FastAPI(title="Autoshift", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.admin = FastAPI(title="Autoshift, for its operators", docs_url=None, redoc_url=None)
     for prefix in ("/v1", ""):
@@ -114,6 +113,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         application.include_router(ops_router(recorder, metrics))
         guard(application)
     return app
+
+
+@asynccontextmanager
+async def _working(
+    store: RecordStore, outbox: Outbox, recorder: Recorder, late_judge: LateJudge
+) -> AsyncGenerator[None, None]:
+    """Store and outbox open, and the background workers at work."""
+    await store.open()
+    try:
+        outbox.open()
+        async with asyncio.TaskGroup() as tasks:
+            workers = [tasks.create_task(part.run()) for part in (recorder, late_judge)]
+            try:
+                yield
+            finally:
+                for worker in workers:
+                    worker.cancel()
+        await recorder.drain(limit_s=DELIVERY_LIMIT_S)
+    finally:
+        await store.close()
 
 
 def build_upstreams(settings: Settings, client: httpx.AsyncClient) -> dict[str, Upstream]:

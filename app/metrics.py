@@ -153,9 +153,10 @@ class Metrics:
         if attempt.outcome != "failed" or attempt.usage is not None:
             self._observe_cost(tier, purpose, attempt.cost_usd)
         for verdict in attempt.verdicts:
-            self._observe_verdict(tier, verdict)
+            self.observe_verdict(tier, verdict)
 
-    def _observe_verdict(self, tier: str, verdict: Verdict) -> None:
+    def observe_verdict(self, tier: str, verdict: Verdict) -> None:
+        """Count a verdict on an answer of this tier, and what it cost."""
         by = _known(verdict.by, self._judges)
         word = {True: "valid", False: "invalid", None: "none"}[verdict.valid]
         self._verdicts.labels(tier, by, word).inc()

@@ -1,7 +1,7 @@
 """The parameters of a chat request: what form each must have, and which are mere hints.
 
-Source: openai/openai-openapi, `CreateChatCompletionRequest`. A parameter that is null is absent; one
-that is not in the table is a provider's own, and passes.
+Source: openai/openai-openapi, `CreateChatCompletionRequest`. A parameter that is null is absent;
+one that is not in the table is a provider's own, and passes.
 """
 
 from collections.abc import Mapping
@@ -127,7 +127,7 @@ def _check_form(name: str, value: object, parameter: Parameter) -> None:
     number = number_of(value)
     if number is not None:
         _check_range(name, number, parameter)
-    if parameter.most is None or isinstance(value, str) and "array" in parameter.kinds:
+    if parameter.most is None or (isinstance(value, str) and "array" in parameter.kinds):
         return
     if isinstance(value, str | list | dict) and len(value) > parameter.most:
         what = {str: "characters", list: "items", dict: "keys"}[type(value)]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol, TypeAlias
 
+from app.extension import StreamMode
 from app.records import Arrival, Attempt, Labels, Neighbour, Record, Start
 from app.tiers import TierLadder
 
@@ -29,9 +30,10 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """Serve this attempt's answer."""
+    """Serve this attempt's answer. `judge_later`: the tier to judge it afterwards, to learn."""
 
     attempt: int
+    judge_later: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +47,33 @@ Action: TypeAlias = Ask | Judge | Accept | Stop
 
 
 @dataclass(frozen=True, slots=True)
+class Seat:
+    """The tier a conversation is on; `cached_tokens` of its prompt are in the provider's cache."""
+
+    tier: str
+    cached_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What a policy may know before anything ran.
 
     `ladder` holds only the tiers that can serve this request; `neighbours` are most similar first.
-    `single`: one tier must do it all (`n` over 1, tools under way), so judging would be wasted.
+    `single`: one tier must do it all (`n` over 1, say), so judging would be wasted. `tool_turn`:
+    tools are under way, so the tier that called them goes on. `tools`: the answer may be a call
+    that an agent executes at once. `mode` is how a stream may be sent.
     """
 
     ladder: TierLadder
     neighbours: Sequence[Neighbour]
     rng: Random
     single: bool = False
+    tool_turn: bool = False
+    tools: bool = False
+    mode: StreamMode = "verified"
+    seat: Seat | None = None
+    prompt_tokens: int = 0
 
 
 class Policy(Protocol):

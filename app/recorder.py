@@ -1,17 +1,20 @@
 """Hands finished records to the outbox, and delivers them from there to the store."""
 
 import asyncio
+import hashlib
 import logging
 import math
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
+import orjson
+
 from app.errors import OutboxError, StoreError
-from app.records import Record, Vector
+from app.records import Evidence, Record, Vector
 from app.store.outbox import Entry, Outbox
-from app.store.protocol import Insert, RecordStore
+from app.store.protocol import Insert, Note, Operation, RecordStore, with_evidence
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +53,7 @@ class Recorder:
         self._wake = asyncio.Event()
         self._delivering = asyncio.Lock()
         self._refusing = False
+        self._set_aside: set[str] = set()
         self.refused = 0
         self.stored = math.nan
         self.trouble: str | None = None
@@ -57,7 +61,7 @@ class Recorder:
 
     @property
     def backlog(self) -> int:
-        """How many records wait for the store."""
+        """How many operations wait for the store."""
         return self._outbox.depth
 
     def submit(self, record: Record, vector: Vector | None) -> bool:
@@ -67,7 +71,10 @@ class Recorder:
         """
         if record.id in self._submitted:
             return self._submitted[record.id]
-        acknowledged = self._append(record, vector if record.learn else None)
+        taught = vector if record.learn else None
+        acknowledged = self._append(
+            lambda: Insert(record.id, record.tenant, record.to_json(), taught)
+        )
         self._submitted[record.id] = acknowledged
         if len(self._submitted) > REMEMBERED_IDS:
             self._submitted.popitem(last=False)
@@ -78,17 +85,26 @@ class Recorder:
             logger.exception("a record could not be observed", extra={"record_id": record.id})
         return acknowledged
 
+    def note(self, record_id: str, tenant: str, evidence: Evidence) -> bool:
+        """Write down evidence about a record submitted before; whether it is. Never raises.
+
+        The first word counts: of a repetition by the same source nothing is kept. For a record
+        that is not there, or another tenant's, it has no effect.
+        """
+        acknowledged = self._append(lambda: _note(record_id, tenant, evidence))
+        self._wake.set()
+        return acknowledged
+
     async def get(self, record_id: str, *, tenant: str) -> Record | None:
-        """The record, delivered or not.
+        """The record with its evidence, delivered or not.
 
         Errors: StoreError.
         """
-        try:
-            waiting = self._outbox.get(record_id, tenant=tenant)
-        except OutboxError as exc:
-            logger.warning("the outbox could not be read", extra={"why": str(exc)})
-            waiting = None
-        return waiting or await self._store.get(record_id, tenant=tenant)
+        waiting, evidence = self._in_outbox(record_id, tenant)
+        if waiting is not None:
+            return waiting
+        stored = await self._store.get(record_id, tenant=tenant)
+        return stored and with_evidence(stored, evidence)
 
     async def run(self) -> None:
         """Deliver, sync, tidy and keep the store fast, until cancelled."""
@@ -118,10 +134,20 @@ class Recorder:
                 logger.warning("records wait for the next start", extra={"backlog": self.backlog})
             self._outbox.close()
 
-    def _append(self, record: Record, vector: Vector | None) -> bool:
+    def _in_outbox(
+        self, record_id: str, tenant: str
+    ) -> tuple[Record | None, Mapping[str, Evidence]]:
+        """The record, if it is still there, and what is there of its evidence."""
         try:
-            body = record.to_json()
-            self._outbox.append(Insert(record.id, record.tenant, body, vector))
+            waiting = self._outbox.get(record_id, tenant=tenant)
+            return waiting, self._outbox.evidence(record_id, tenant=tenant)
+        except OutboxError as exc:
+            logger.warning("the outbox could not be read", extra={"why": str(exc)})
+            return None, {}
+
+    def _append(self, operation: Callable[[], Operation]) -> bool:
+        try:
+            self._outbox.append(operation())
         except Exception as exc:  # noqa: BLE001 - the reply goes out whatever becomes of its record
             self.refused += 1
             if not self._refusing:
@@ -170,37 +196,46 @@ class Recorder:
         return "delivered"
 
     async def _write(self, entries: Sequence[Entry]) -> None:
+        """Deliver these entries, all but those that follow a refused one of the same record."""
+        wanted = [entry for entry in entries if entry.operation.id not in self._set_aside]
         try:
-            await self._store.write([entry.operation for entry in entries])
+            await self._store.write([entry.operation for entry in wanted])
         except StoreError as exc:
             if exc.retryable:
                 raise
             await self._write_singly(entries, exc)
         else:
-            self._outbox.settle(entries)
+            barred = [entry for entry in entries if entry.operation.id in self._set_aside]
+            self._outbox.settle(wanted, barred)
 
     async def _write_singly(self, entries: Sequence[Entry], refusal: StoreError) -> None:
-        """Find the entries the store refuses, and set them aside.
+        """Find the entries the store refuses, and set them aside with what follows them.
 
         Only if it took another one: a store that refuses all of them is itself in trouble.
         """
         delivered: list[Entry] = []
-        refused: list[tuple[Entry, StoreError]] = []
+        barred: list[Entry] = []
+        refused: dict[str, StoreError] = {}
         try:
             for entry in entries:
+                if entry.operation.id in self._set_aside | refused.keys():
+                    barred.append(entry)
+                    continue
                 try:
                     await self._store.write([entry.operation])
                 except StoreError as exc:
                     if exc.retryable:
                         raise
-                    refused.append((entry, exc))
+                    barred.append(entry)
+                    refused[entry.operation.id] = exc
                 else:
                     delivered.append(entry)
         finally:
             if delivered:
-                self._outbox.settle(delivered, [entry for entry, _ in refused])
-                for entry, why in refused:
-                    extra = {"record_id": entry.operation.id, "why": str(why)}
+                self._outbox.settle(delivered, barred)
+                self._set_aside |= refused.keys()
+                for record_id, why in refused.items():
+                    extra = {"record_id": record_id, "why": str(why)}
                     logger.error("a record is refused by the store; set aside", extra=extra)
         if not delivered:
             raise refusal
@@ -224,3 +259,10 @@ class Recorder:
             self.stored = await self._store.count()
         except Exception:  # noqa: BLE001 - deliveries already say that the store is down
             self.stored = math.nan
+
+
+def _note(record_id: str, tenant: str, evidence: Evidence) -> Note:
+    """The id is the same for the same record, source and author: a repetition adds nothing."""
+    named = "\0".join((record_id, evidence.source, evidence.by))
+    evidence_id = hashlib.blake2b(named.encode(), digest_size=16).hexdigest()
+    return Note(record_id, tenant, evidence_id, orjson.dumps(evidence))

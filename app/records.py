@@ -84,9 +84,10 @@ class Attempt:
 
     `outcome` is `cancelled` until something better is known; `censored` means cut by the client's
     own token cap (or a content filter), `truncated` by the model's: neither teaches about quality.
-    `live`: it was sent while it came, so it could not be refused. `dropped`: the client's parameters
-    that this tier did not get. `final_answer` is a digest of what the answer boils down to, for comparing tiers. `cost_usd` is
-    None where it is unknown, and 0 where the provider refused before it did any work.
+    `live`: it was sent while it came, so it could not be refused. `dropped`: parameters of the
+    client's that this tier did not get. `final_answer` is a digest of what the answer boils down
+    to, for comparing tiers. `cost_usd` is None where it is unknown, and 0 where the provider
+    refused before it did any work.
     """
 
     tier: str

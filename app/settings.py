@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
+from app.extension import StreamMode
 from app.tiers import Positive, Tier, TierLadder
 
 PREFIX = "AUTOSHIFT_"
@@ -70,14 +71,15 @@ class JudgeSection(Section):
 
 
 class Stream(Section):
-    mode: Literal["verified"] = "verified"
+    """How streams go out: `verified` holds and judges, `direct` sends live, `auto` decides.
 
-    @field_validator("mode", mode="before")
-    @classmethod
-    def _not_yet(cls, mode: object) -> object:
-        if mode in ("direct", "auto"):
-            raise ValueError(f"{mode!r}: not yet; write 'verified'")
-        return mode
+    `auto` sends live where a tier's accuracy, less one standard deviation, reaches `vouch_accuracy`
+    and labels of at least `vouch_evidence` neighbours' weight stand behind it.
+    """
+
+    mode: StreamMode = "auto"
+    vouch_accuracy: Fraction = 0.7
+    vouch_evidence: Annotated[float, Field(ge=0)] = 3.0
 
 
 class EmbedderSection(Section):

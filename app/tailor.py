@@ -1,17 +1,15 @@
-"""What of a request one tier's provider gets: its model, its names and limits, nothing it rejects."""
+"""What of a request one tier's provider gets: its own names and limits, nothing it rejects."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 from app.jsontext import Json
 from app.parameters import HINTS, PARAMETERS
 from app.tiers import Tier
 from app.wire import ChatRequest
 
-_OURS = frozenset({"stream", "stream_options", "max_tokens", "max_completion_tokens", "model"})
-_HELD_BACK = frozenset({"metadata", "safety_identifier", "store", "user"})
-"""They identify users or keep their data at a third party: only for tiers that are `trusted_with` them."""
+_OURS = frozenset({"model", "stream", "stream_options", "max_tokens", "max_completion_tokens"})
+_PRIVATE = frozenset({"metadata", "safety_identifier", "store", "user"})
+"""They identify users or keep their data elsewhere: for tiers `trusted_with` them only."""
 
 _DENIED = frozenset(
     {
@@ -31,15 +29,7 @@ _DENIED = frozenset(
 _DENIED_STARTS = ("litellm_", "proxy")
 
 
-@dataclass(frozen=True, slots=True)
-class Tailored:
-    """The body for the provider, and the client's parameters that are not in it."""
-
-    body: Json
-    dropped: tuple[str, ...]
-
-
-def tailor(tier: Tier, request: ChatRequest, tenant: str) -> Tailored:
+def tailor(tier: Tier, request: ChatRequest, tenant: str) -> Json:
     """The client's body as this tier's provider should get it; unknown fields go along.
 
     Usage is always asked for. Keys with which other gateways let a caller redirect a request or its
@@ -47,17 +37,9 @@ def tailor(tier: Tier, request: ChatRequest, tenant: str) -> Tailored:
     schemas) is data, and stays as it is.
     """
     body: Json = {"model": tier.model}
-    dropped: list[str] = []
     for name, value in request.body.items():
-        if name in _OURS or value is None:
-            continue
-        if name in PARAMETERS or name == "messages":
-            kept = _known(tier, name, value, tenant)
-        else:
-            kept = None if _denied(name) else _without_denied(value)
-        if kept is None:
-            dropped.append(name)
-        else:
+        kept = _kept(tier, name, value, tenant)
+        if kept is not None:
             body[name] = kept
     if request.token_cap is not None:
         caps = [request.token_cap, tier.max_output_tokens]
@@ -65,7 +47,16 @@ def tailor(tier: Tier, request: ChatRequest, tenant: str) -> Tailored:
     if request.stream:
         options = request.body.get("stream_options") or {}
         body |= {"stream": True, "stream_options": {**options, "include_usage": True}}
-    return Tailored(body, tuple(dropped))
+    return body
+
+
+def left_out(tier: Tier, request: ChatRequest) -> tuple[str, ...]:
+    """The client's parameters that this tier does not get."""
+    return tuple(
+        name
+        for name, value in request.body.items()
+        if name not in _OURS and value is not None and _kept(tier, name, value, "") is None
+    )
 
 
 def rejected(tier: Tier, request: ChatRequest) -> str | None:
@@ -79,17 +70,22 @@ def rejected(tier: Tier, request: ChatRequest) -> str | None:
     return None
 
 
-def _known(tier: Tier, name: str, value: object, tenant: str) -> object | None:
-    """The value for this tier; None where it does not get the parameter."""
-    if name in tier.drops or (name in _HELD_BACK and name not in tier.trusted_with):
+def _kept(tier: Tier, name: str, value: object, tenant: str) -> object | None:
+    """The parameter's value for this tier; None where it does not get it."""
+    if name in _OURS or name in tier.drops or (name in _PRIVATE and name not in tier.trusted_with):
         return None
-    if name == "messages" and not tier.developer_role:
-        return [_as_system(message) for message in value] if isinstance(value, list) else value
-    if name == "prompt_cache_key":
-        # Tenants share the gateway's account at the provider; their caches must not meet.
-        return hashlib.blake2b(f"{tenant}\0{value}".encode(), digest_size=16).hexdigest()
-    mapped: Mapping[str, str | None] = tier.maps.get(name, {})
-    return mapped.get(value, value) if isinstance(value, str) else value
+    match name:
+        case "messages" if not tier.developer_role:
+            return [_as_system(message) for message in value] if isinstance(value, list) else value
+        case "prompt_cache_key":
+            # Tenants share the gateway's account at the provider; their caches must not meet.
+            return hashlib.blake2b(f"{tenant}\0{value}".encode(), digest_size=16).hexdigest()
+        case _ if name in tier.maps and isinstance(value, str):
+            return tier.maps[name].get(value, value)
+        case _ if name in PARAMETERS or name == "messages":
+            return value
+        case _:
+            return None if _denied(name) else _without_denied(value)
 
 
 def _as_system(message: Json) -> Json:

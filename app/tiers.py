@@ -8,7 +8,19 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.records import Usage
 
-Capability = Literal["tools", "json_object", "json_schema", "vision", "audio", "files", "logprobs"]
+Capability = Literal[
+    "tools",
+    "custom_tools",
+    "json_object",
+    "json_schema",
+    "vision",
+    "audio",
+    "files",
+    "logprobs",
+    "web_search",
+    "moderation",
+    "prefill",
+]
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -45,7 +57,10 @@ class Timeouts(BaseModel):
 class Tier(BaseModel):
     """One rung: a model at a provider. `prior` is its accuracy as believed without records.
 
-    `supports` left out means: nothing is known, so nothing is ruled out.
+    `supports` left out means: nothing is known, so nothing is ruled out. `drops` are parameters
+    this model rejects; a mere hint is left out for it, anything else keeps a request away, unless
+    `on_unsupported` says `drop` or `error` for all. `maps` translates a parameter's values (null:
+    leave it out). `trusted_with` names what it may see beside the conversation.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +73,12 @@ class Tier(BaseModel):
     supports: frozenset[Capability] | None = None
     context_tokens: Annotated[int, Field(gt=0)] | None = None
     token_param: Literal["max_tokens", "max_completion_tokens"] = "max_completion_tokens"  # noqa: S105
+    max_output_tokens: Annotated[int, Field(gt=0)] | None = None
+    developer_role: bool = True
+    drops: frozenset[str] = frozenset()
+    maps: dict[str, dict[str, str | None]] = {}
+    on_unsupported: Literal["drop", "error"] | None = None
+    trusted_with: frozenset[Literal["user", "safety_identifier", "metadata", "store"]] = frozenset()
     timeouts: Timeouts = Timeouts()
 
     def cost_usd(self, usage: Usage | None) -> float | None:

@@ -9,60 +9,28 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from random import Random
-from typing import TypeAlias
 
 from app.answers import Answer
 from app.climb import best_ended
 from app.clock import Clock
+from app.conversations import Conversations
 from app.embedder import features, question_text, task_key
 from app.errors import DeadlineError, GatewayError, UpstreamError
+from app.events import Chunk, Event, Order, Settled
 from app.generator import Generator
+from app.jsontext import Json
 from app.judge import Judge
-from app.judge.agreement import final_answer
-from app.judge.checks import check
-from app.policy import Accept, Action, Ask, Context, Policy, Stop
+from app.judge.examine import examine
+from app.late_judge import Job, LateJudge
+from app.policy import Accept, Action, Ask, Context, Stop
 from app.policy import Judge as JudgeAction
 from app.recorder import Recorder
-from app.records import Attempt, Kind, Neighbour, Record, Vector, Verdict
+from app.records import Attempt, Evidence, Neighbour, Record, Vector, Verdict
 from app.retriever import Retriever
+from app.tailor import left_out
 from app.tiers import TierLadder
-from app.wire import ChatRequest, Json
 
 NO_TIME = "the request's time was used up before an answer was there"
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A piece of the answer that is being served: the provider's own chunk, normalised."""
-
-    data: Json
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """The decision is made and written down: before the chunks of a held answer, after live ones.
-
-    `acknowledged`: the record is on its way to disk, so its id may be given out.
-    """
-
-    record: Record
-    acknowledged: bool
-
-
-Event: TypeAlias = Chunk | Settled
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be done for whom: the request, and how its `model` was understood."""
-
-    id: str
-    tenant: str
-    request: ChatRequest
-    policy: Policy
-    ladder: TierLadder
-    kind: Kind
-    deadline_s: float
 
 
 @dataclass(slots=True)
@@ -97,8 +65,10 @@ class Transmission:
         *,
         ladder: TierLadder,
         retriever: Retriever,
+        conversations: Conversations,
         generator: Generator,
         judge: Judge,
+        late_judge: LateJudge,
         recorder: Recorder,
         clock: Clock,
         rng: Random,
@@ -107,8 +77,10 @@ class Transmission:
     ) -> None:
         self._ladder = ladder
         self._retriever = retriever
+        self._conversations = conversations
         self._generator = generator
         self._judge = judge
+        self._late_judge = late_judge
         self._recorder = recorder
         self._clock = clock
         self._rng = rng
@@ -122,6 +94,7 @@ class Transmission:
         """
         run = self._begin(order)
         try:
+            self._relabel(run)
             context = await self._context(run)
             served: Answer | None = None
             while served is None:
@@ -132,8 +105,8 @@ class Transmission:
                                 yield chunk
                     case JudgeAction() as judge:
                         await self._have_judged(judge, run)
-                    case Accept(attempt) | Stop(attempt):
-                        served = self._finish(attempt, run)
+                    case Accept() | Stop() as end:
+                        served = self._finish(end, run)
             yield Settled(run.record, self._submit(run))
             for held in served.chunks:
                 yield Chunk(held)
@@ -160,22 +133,43 @@ class Transmission:
             eligible=order.ladder.names,
             task=task_key(request),
             features=features(request),
-            learn=request.extension.learn and order.kind == "routed" and not request.one_tier_only,
+            learn=request.extension.learn and order.kind == "routed" and not request.bound,
             stream=request.stream,
             text=self._keep_text(question_text(request)),
         )
         return _Run(order, record, self._clock.monotonic_s())
 
+    def _relabel(self, run: _Run) -> None:
+        """Tool results that came in with this request may show earlier decisions to be wrong."""
+        order = run.order
+        if order.request.extension.learn:
+            for decision in self._conversations.failed_calls(order.tenant, order.request):
+                evidence = Evidence("tool_result", False, order.id, self._clock.time_s())
+                self._recorder.note(decision, order.tenant, evidence)
+
     async def _context(self, run: _Run) -> Context:
         """What the policy may know: the tiers that can serve this, and similar past records."""
-        order = run.order
+        order, request = run.order, run.order.request
         neighbours: Sequence[Neighbour] = ()
+        seat = None
         if order.kind == "routed":
-            run.vector = await self._retriever.embed(order.request, run.record)
+            run.vector = await self._retriever.embed(request, run.record)
             wanted = order.policy.neighbours
             neighbours = await self._retriever.search(run.vector, run.record, wanted)
-        single = order.request.one_tier_only
-        return Context(order.ladder, neighbours, self._rng, single=single)
+            seat = await self._conversations.seat(order.tenant, request)
+        seed = request.body.get("seed")
+        return Context(
+            order.ladder,
+            neighbours,
+            # Who asks for determinism must not be routed by chance.
+            rng=self._rng if seed is None else Random(f"{seed}"),  # noqa: S311
+            single=request.single,
+            tool_turn=request.tool_turn,
+            tools=bool(request.tools),
+            mode=order.mode if request.stream else "verified",
+            seat=seat,
+            prompt_tokens=request.prompt_tokens(),
+        )
 
     def _next(self, run: _Run, context: Context) -> Action:
         """The policy's word, unless time or calls are used up: then the best there is."""
@@ -195,6 +189,7 @@ class Transmission:
         """Have one tier answer; its chunks are yielded only where nothing can take them back."""
         tier, request = run.order.ladder[ask.tier], run.order.request
         attempt, answer = Attempt(tier.name, ask.arrived), Answer()
+        attempt.dropped = left_out(tier, request)
         run.record.start = run.record.start or ask.start
         run.record.attempts.append(attempt)
         run.answers.append(answer)
@@ -202,15 +197,17 @@ class Transmission:
         started_s = self._clock.monotonic_s()
         billable = True
         try:
-            async with aclosing(self._generator.generate(tier, request)) as chunks:
+            async with aclosing(
+                self._generator.generate(tier, request, run.order.tenant)
+            ) as chunks:
                 while (chunk := await self._before_deadline(anext(chunks, None), run)) is not None:
                     if attempt.first_byte_s is None:
                         attempt.first_byte_s = self._clock.monotonic_s() - started_s
-                    run.live = run.live or (ask.live and request.stream)
+                    attempt.live = run.live = ask.live and request.stream
                     answer.add(chunk, keep=not run.live)
                     if run.live:
                         yield Chunk(chunk)
-            self._take_stock(attempt, answer, request)
+            examine(attempt, answer, request)
         except (UpstreamError, DeadlineError) as exc:
             attempt.outcome, attempt.error = "failed", exc.code
             if run.live:
@@ -236,18 +233,6 @@ class Transmission:
         except TimeoutError:
             raise DeadlineError(NO_TIME) from None
 
-    def _take_stock(self, attempt: Attempt, answer: Answer, request: ChatRequest) -> None:
-        attempt.finish_reason = answer.finish_reason
-        attempt.final_answer = final_answer(answer)
-        capped = answer.finish_reason == "length" and request.token_cap is not None
-        if capped or answer.finish_reason == "content_filter":
-            attempt.outcome = "censored"
-            return
-        attempt.outcome = "truncated" if answer.finish_reason == "length" else "complete"
-        refusal = check(request, answer)
-        if refusal is not None:
-            attempt.verdicts.append(refusal)
-
     async def _have_judged(self, action: JudgeAction, run: _Run) -> None:
         by = self._ladder[action.by]
         run.calls += 1
@@ -266,16 +251,22 @@ class Transmission:
         spent_s = self._clock.monotonic_s() - started_s
         phases_s["judge"] = phases_s.get("judge", 0.0) + spent_s
 
-    def _finish(self, attempt: int | None, run: _Run) -> Answer:
+    def _finish(self, end: Accept | Stop, run: _Run) -> Answer:
         """The answer to serve. Errors: the failure to report where there is none."""
-        record = run.record
+        record, request = run.record, run.order.request
         for failed in record.attempts:
             if failed.outcome == "failed":
                 run.degrade(f"tier:{failed.tier}")
-        if attempt is None:
+        if end.attempt is None:
             raise _failure(run)
-        record.served, record.outcome = attempt, "answered"
-        return run.answers[attempt]
+        record.served, record.outcome = end.attempt, "answered"
+        answer = run.answers[end.attempt]
+        if record.kind == "routed":
+            self._conversations.keep(record, request, answer)
+        if isinstance(end, Accept) and end.judge_later is not None and record.learn:
+            by, tier = self._ladder[end.judge_later], record.attempts[end.attempt].tier
+            self._late_judge.submit(Job(record.id, record.tenant, tier, by, request, answer))
+        return answer
 
     def _submit(self, run: _Run) -> bool:
         """Hand the record over, once; what teaches nothing is kept without its vector."""

@@ -4,29 +4,16 @@ Source: openai/openai-openapi, `CreateChatCompletionRequest`.
 """
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
-from app.errors import InvalidJsonError, NotYetError, RequestError
-from app.jsontext import parse_json
-
-Json: TypeAlias = dict[str, Any]
+from app.errors import InvalidJsonError, RequestError
+from app.extension import Extension, parse_extension
+from app.jsontext import Json, number_of, parse_json
+from app.parameters import check_parameters, wrong_type
 
 ROLES = ("assistant", "developer", "function", "system", "tool", "user")
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 
-_EXTENSION_KEYS = frozenset({"policy", "task", "stream", "learn"})
-_LATER_EXTENSION_KEYS = frozenset(
-    {"quality_per_dollar", "max_cost_usd", "conversation", "explore", "dry_run"}
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Extension:
-    """What the client asks of the gateway itself: `autoshift: {…}` or `x-autoshift-*` headers."""
-
-    policy: str | None = None
-    task: str | None = None
-    learn: bool = True
+_PART_NEEDS = {"image_url": "vision", "input_audio": "audio", "file": "files"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,35 +47,54 @@ class ChatRequest:
 
     @property
     def token_cap(self) -> int | None:
+        """The most tokens the client wants, the smaller of the two names it may have given."""
         caps = (self.body.get("max_completion_tokens"), self.body.get("max_tokens"))
-        given = [cap for cap in caps if isinstance(cap, int)]
-        return min(given) if given else None
+        given = [int(cap) for value in caps if (cap := number_of(value)) is not None]
+        return min(given, default=None)
 
     @property
-    def one_tier_only(self) -> bool:
-        """Whether one tier must do it all: several choices, token ids, audio, tools under way."""
+    def single(self) -> bool:
+        """Whether one tier must do it all, unjudged: several choices, token ids, provider state."""
         body = self.body
         return bool(
             (body.get("n") or 1) > 1
             or body.get("logit_bias")
             or body.get("audio")
-            or any(m.get("role") == "tool" or m.get("tool_calls") for m in self.messages)
+            or any((part.get("file") or {}).get("file_id") for part in self._parts())
+            or any(message.get("audio") for message in self.messages)
         )
+
+    @property
+    def tool_turn(self) -> bool:
+        """Whether tools are under way: what follows belongs to the tier that called them."""
+        return any(
+            message["role"] in ("tool", "function") or message.get("tool_calls")
+            for message in self.messages
+        )
+
+    @property
+    def bound(self) -> bool:
+        """Whether the answer cannot be judged or moved, so that it teaches nothing."""
+        return self.single or self.tool_turn
 
     def needs(self) -> frozenset[str]:
         """What a tier must be able to do to serve this."""
-        needs = set()
-        if self.tools or self.body.get("functions"):
-            needs.add("tools")
+        body = self.body
+        wanted = {
+            "tools": bool(self.tools or body.get("functions")),
+            "custom_tools": any(tool.get("type") == "custom" for tool in self.tools),
+            "logprobs": bool(body.get("logprobs")),
+            "web_search": body.get("web_search_options") is not None,
+            "moderation": body.get("moderation") is not None,
+            "prefill": self.messages[-1]["role"] == "assistant",
+        }
+        needs = {need for need, is_wanted in wanted.items() if is_wanted}
         if self.wants_json:
-            needs.add(str(self.body["response_format"]["type"]))
-        if self.body.get("logprobs"):
-            needs.add("logprobs")
-        kinds = {"image_url": "vision", "input_audio": "audio", "file": "files"}
-        for part in self._parts():
-            if kind := kinds.get(str(part.get("type"))):
-                needs.add(kind)
-        return frozenset(needs)
+            needs.add(str(body["response_format"]["type"]))
+        kinds = {_PART_NEEDS.get(str(part.get("type"))) for part in self._parts()}
+        if body.get("audio"):
+            kinds.add("audio")
+        return frozenset(needs | {kind for kind in kinds if kind is not None})
 
     def prompt_tokens(self) -> int:
         """How long the prompt is, roughly: four characters a token, images aside."""
@@ -120,7 +126,7 @@ def parse_request(raw: bytes, headers: dict[str, str]) -> ChatRequest:
     body = parse_json(raw)
     if not isinstance(body, dict):
         raise InvalidJsonError("the body must be a JSON object")
-    extension = _extension(body.pop("autoshift", None), headers)
+    extension = parse_extension(body.pop("autoshift", None), headers)
     model = body.get("model")
     if model is None:
         raise RequestError(
@@ -129,21 +135,18 @@ def parse_request(raw: bytes, headers: dict[str, str]) -> ChatRequest:
             param="model",
         )
     if not isinstance(model, str):
-        raise _wrong_type("model", "a string")
-    stream = _boolean(body, "stream")
-    options = body.get("stream_options")
-    if options is not None and not isinstance(options, dict):
-        raise _wrong_type("stream_options", "an object")
-    request = ChatRequest(
+        raise wrong_type("model", "a string")
+    check_parameters(body)
+    stream = bool(body.get("stream"))
+    options = body.get("stream_options") or {}
+    return ChatRequest(
         body=body,
         model=model,
         messages=_messages(body.get("messages")),
         stream=stream,
-        include_usage=stream and bool((options or {}).get("include_usage")),
+        include_usage=stream and bool(options.get("include_usage")),
         extension=extension,
     )
-    _check_parameters(body)
-    return request
 
 
 def _messages(messages: object) -> list[Json]:
@@ -152,111 +155,18 @@ def _messages(messages: object) -> list[Json]:
             "messages is missing", code="missing_required_parameter", param="messages"
         )
     if not isinstance(messages, list):
-        raise _wrong_type("messages", "an array")
+        raise wrong_type("messages", "an array")
     if not messages:
         raise RequestError("messages is empty; it must hold at least one message", param="messages")
     for index, message in enumerate(messages):
         where = f"messages[{index}]"
         if not isinstance(message, dict):
-            raise _wrong_type(where, "an object")
+            raise wrong_type(where, "an object")
         if message.get("role") not in ROLES:
             raise RequestError(
                 f"{where}.role must be one of {', '.join(ROLES)}", param=f"{where}.role"
             )
         content = message.get("content")
         if content is not None and not isinstance(content, str | list):
-            raise _wrong_type(f"{where}.content", "a string or an array of parts")
+            raise wrong_type(f"{where}.content", "a string or an array of parts")
     return messages
-
-
-def _check_parameters(body: Json) -> None:
-    for name, kind, wanted in (
-        ("tools", list, "an array"),
-        ("tool_choice", str | dict, "a string or an object"),
-        ("response_format", dict, "an object"),
-        ("logit_bias", dict, "an object"),
-        ("n", int, "an integer"),
-        ("max_tokens", int, "an integer"),
-        ("max_completion_tokens", int, "an integer"),
-    ):
-        value = body.get(name)
-        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-            raise _wrong_type(name, wanted)
-    for name in ("n", "max_tokens", "max_completion_tokens"):
-        if isinstance(body.get(name), int) and body[name] < 1:
-            raise RequestError(f"{name} is {body[name]}; it must be at least 1", param=name)
-    for index, tool in enumerate(body.get("tools") or []):
-        _check_tool(tool, f"tools[{index}]")
-    if isinstance(body.get("tool_choice"), dict):
-        _check_tool(body["tool_choice"], "tool_choice")
-    _check_format(body.get("response_format") or {})
-
-
-def _check_tool(tool: object, where: str) -> None:
-    if not isinstance(tool, dict):
-        raise _wrong_type(where, "an object")
-    for kind in ("function", "custom"):
-        inner = tool.get(kind)
-        if inner is None:
-            continue
-        if not isinstance(inner, dict):
-            raise _wrong_type(f"{where}.{kind}", "an object")
-        if not isinstance(inner.get("name"), str):
-            raise _wrong_type(f"{where}.{kind}.name", "a string")
-
-
-def _check_format(wanted: Json) -> None:
-    if wanted and wanted.get("type") not in ("text", "json_object", "json_schema"):
-        raise RequestError(
-            "response_format.type must be text, json_object or json_schema",
-            param="response_format.type",
-        )
-    if not isinstance(wanted.get("json_schema"), dict | None):
-        raise _wrong_type("response_format.json_schema", "an object")
-
-
-def _extension(given: object, headers: dict[str, str]) -> Extension:
-    if given is not None and not isinstance(given, dict):
-        raise _wrong_type("autoshift", "an object")
-    values: Json = dict(given or {})
-    for name in _EXTENSION_KEYS | _LATER_EXTENSION_KEYS:
-        header = headers.get(f"x-autoshift-{name.replace('_', '-')}")
-        if header is not None:
-            values.setdefault(name, header)
-    for name, value in values.items():
-        where = f"autoshift.{name}"
-        if name in _LATER_EXTENSION_KEYS or (name == "stream" and value in ("direct", "auto")):
-            raise NotYetError(f"{where}: not yet supported; leave it out", param=where)
-        if name not in _EXTENSION_KEYS:
-            known = ", ".join(sorted(_EXTENSION_KEYS))
-            raise RequestError(f"{where} is unknown; known: {known}", param=where)
-        if name == "stream" and value not in (None, "verified"):
-            raise RequestError(f"{where} must be 'verified'", param=where)
-        if name in {"policy", "task"} and not isinstance(value, str | None):
-            raise _wrong_type(where, "a string")
-    return Extension(
-        policy=values.get("policy"),
-        task=values.get("task"),
-        learn=_learn(values.get("learn")),
-    )
-
-
-def _learn(value: object) -> bool:
-    match value:
-        case None | True | "true":
-            return True
-        case False | "false":
-            return False
-        case _:
-            raise _wrong_type("autoshift.learn", "a boolean")
-
-
-def _boolean(body: Json, name: str) -> bool:
-    value = body.get(name)
-    if value is not None and not isinstance(value, bool):
-        raise _wrong_type(name, "a boolean")
-    return bool(value)
-
-
-def _wrong_type(name: str, wanted: str) -> RequestError:
-    return RequestError(f"{name} must be {wanted}", code="invalid_type", param=name)

@@ -15,8 +15,10 @@ from app.api.render import send_error
 from app.api.replies import JsonReply, Reply, SseReply
 from app.catalogue import Catalogue
 from app.errors import GatewayError, MethodError, UnknownModelError
+from app.events import Order
+from app.extension import StreamMode
 from app.settings import Server
-from app.transmission import Order, Transmission
+from app.transmission import Transmission
 from app.wire import parse_request
 
 logger = logging.getLogger(__name__)
@@ -35,12 +37,14 @@ class ChatEndpoint:
         catalogue: Catalogue,
         server: Server,
         new_id: Callable[[], str],
+        mode: StreamMode,
         simulated: bool,
     ) -> None:
         self._transmission = transmission
         self._catalogue = catalogue
         self._server = server
         self._new_id = new_id
+        self._mode = mode
         self._simulated = simulated
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,6 +80,7 @@ class ChatEndpoint:
             policy=route.policy,
             ladder=route.ladder,
             kind=route.kind,
+            mode=request.extension.stream or self._mode,
             deadline_s=deadline_s(headers, self._server.deadline_s),
         )
 

@@ -37,8 +37,8 @@ from app.errors import (
     UpstreamRejectedError,
     UpstreamTimeoutError,
 )
-from app.transmission import Settled
-from app.wire import Json
+from app.events import Settled
+from app.jsontext import Json
 
 RETRY_AFTER_MAX_S = 60.0
 
@@ -105,7 +105,8 @@ def facts(settled: Settled, *, simulated: bool) -> Json:
         "tier": served.tier if served else None,
         "cost_usd": record.cost_usd,
         "verified": record.verified,
-        "degraded": list(dict.fromkeys(record.degraded)),
+        "degraded": list(record.degraded),
+        "dropped": list(served.dropped) if served else [],
     }
     return {**told, "simulated": True} if simulated else told
 
@@ -121,6 +122,8 @@ def fact_headers(told: Json) -> Headers:
         headers["x-autoshift-decision"] = told["decision"]
     if told["cost_usd"] is not None:
         headers["x-autoshift-cost-usd"] = f"{told['cost_usd']:.8f}"
+    if told["dropped"]:
+        headers["x-autoshift-dropped"] = ",".join(told["dropped"])
     if told.get("simulated"):
         headers["x-autoshift-simulated"] = "yes"
     return headers

@@ -13,6 +13,7 @@ import orjson
 from starlette.types import Send
 
 from app.answers import called
+from app.api.framing import event_line, pieces
 from app.api.render import (
     envelope,
     fact_headers,
@@ -22,10 +23,9 @@ from app.api.render import (
     send_json,
 )
 from app.errors import GatewayError
-from app.jsontext import dump_json
+from app.events import Chunk, Event, Order, Settled
+from app.jsontext import Json, dump_json
 from app.records import Record
-from app.transmission import Chunk, Event, Order, Settled
-from app.wire import Json
 
 COMMENT_S = 15.0
 EMPTY_DELTA_S = 60.0
@@ -164,7 +164,8 @@ class SseReply:
             self._finished.update(finished)
             self._finish = chunk
         else:
-            await self._event(chunk)
+            for piece in pieces(chunk):
+                await self._event(piece)
 
     def _introduce(self, choice: Json) -> None:
         """Role, ids and names in the first delta, and only there: clients join what is repeated."""
@@ -214,7 +215,7 @@ class SseReply:
         )
 
     async def _event(self, data: Json) -> None:
-        await self._send_body(b"data: " + _one_line(dump_json(data)) + b"\n\n")
+        await self._send_body(event_line(data))
 
     async def _send_body(self, body: bytes, *, more: bool = True) -> None:
         self._sent_s = time.monotonic()
@@ -229,21 +230,6 @@ def completion_id(order: Order) -> str:
 def _model(data: Json, record: Record) -> str:
     served = record.served_attempt
     return data.get("model") or (served.model or served.tier if served else "")
-
-
-def _one_line(data: bytes) -> bytes:
-    """Line separators of Unicode escaped: readers that split by them would break the event."""
-    for raw, escaped in _SEPARATORS:
-        if raw in data:
-            data = data.replace(raw, escaped)
-    return data
-
-
-_SEPARATORS = (
-    (b"\xe2\x80\xa8", b"\\u2028"),
-    (b"\xe2\x80\xa9", b"\\u2029"),
-    (b"\xc2\x85", b"\\u0085"),
-)
 
 
 Reply: TypeAlias = JsonReply | SseReply

@@ -6,8 +6,9 @@ import jsonschema_rs
 import orjson
 
 from app.answers import Answer, ToolCall
+from app.jsontext import Json
 from app.records import Verdict
-from app.wire import ChatRequest, Json
+from app.wire import ChatRequest
 
 CHECKS = ("finished", "not_empty", "json", "schema", "tool", "tool_arguments", "tool_choice")
 

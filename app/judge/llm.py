@@ -9,11 +9,11 @@ from contextlib import aclosing
 
 from app.answers import Answer
 from app.errors import UpstreamError
-from app.jsontext import dump_json
+from app.jsontext import Json, dump_json
 from app.records import Verdict
 from app.tiers import Tier
 from app.upstreams.client import Upstream
-from app.wire import ChatRequest, Json, text_of
+from app.wire import ChatRequest, text_of
 
 TEXT_CHARACTERS = 8_000
 VERDICTS: Mapping[str, bool] = {"VALID": True, "INVALID": False}

@@ -1,5 +1,6 @@
 """The policies by name, one module each."""
 
+from app.moving import Voucher
 from app.policies.fixed import Always, Cascade, RandomStart
 from app.policies.llm_at import LlmAt
 from app.policy import Policy
@@ -15,6 +16,11 @@ def build_policies(settings: Settings) -> dict[str, Policy]:
         LlmAt(
             starter=Starter(section.threshold, section.neighbours),
             estimator=AccuracyEstimator(section.prior_weight),
+            voucher=Voucher(
+                bound=settings.stream.vouch_accuracy,
+                evidence=settings.stream.vouch_evidence,
+                prior_weight=section.prior_weight,
+            ),
             judge=by,
         ),
         Cascade(by or "next"),

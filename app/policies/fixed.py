@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from app.climb import climb, judge_rule
+from app.moving import goes_live
 from app.policy import Action, Ask, Context
 from app.records import Attempt, Labels, Record, Start
 
 
 def _ask(context: Context, tier: str, propensities: dict[str, float]) -> Ask:
-    live = context.single or tier == context.ladder.top.name
+    seat = context.seat
+    if context.tool_turn and seat is not None and seat.tier in context.ladder:
+        tier, propensities = seat.tier, {seat.tier: 1.0}
+    live = goes_live(context, tier)
     return Ask(tier, "direct", live=live, start=Start(tier, propensities))
 
 

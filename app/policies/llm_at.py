@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.climb import climb, judge_rule
+from app.moving import Voucher, goes_live, settled
 from app.policy import Action, Ask, Context
 from app.records import Attempt, Estimate, Labels, Record, Start
 from app.starter import AccuracyEstimator, Starter
@@ -29,11 +30,14 @@ class LlmAt:
     answer without a verdict is served unverified where its tier's accuracy reaches θ, else the
     next tier is asked (the paper has no failing judge). A record whose answer nobody vouched for
     (served unjudged below the top, or because higher tiers were down) teaches nothing. The lowest
-    tier gets no special "abstain when in doubt" prompt: a gateway does not edit prompts.
+    tier gets no special "abstain when in doubt" prompt: a gateway does not edit prompts. A
+    conversation keeps its tier unless moving pays. Where the records vouch for a tier its answer
+    may stream live, and is judged afterwards.
     """
 
     starter: Starter
     estimator: AccuracyEstimator
+    voucher: Voucher
     judge: str | None = None
     name: str = "llm_at"
 
@@ -64,14 +68,18 @@ class LlmAt:
         The final tier and every tier above it are right, asked or not; a tried lower tier is right
         if its answer equals the final one; an untried one has no label.
 
-        Units: 1 is right, 0 is wrong. Departs: only a final answer that was judged valid, or came
-        from the top and passed the exact checks, counts; attempts that were cut off or failed
-        teach nothing.
+        Units: 1 is right, 0 is wrong. Departs: only a final answer that was judged valid, before or
+        after it was sent, or came from the top and passed the exact checks, counts; one that was
+        found wrong later teaches just that; attempts that were cut off or failed teach nothing.
         """
         final = record.served_attempt
         if final is None or final.outcome != "complete" or final.tier not in record.ladder:
             return {}
-        if final.refused or not (record.verified or final.tier == record.ladder[-1]):
+        later = {evidence.valid for evidence in record.evidence.values()}
+        if False in later:
+            return {final.tier: 0.0}
+        vouched_for = record.verified or True in later or final.tier == record.ladder[-1]
+        if final.refused or not vouched_for:
             return {}
         position = record.ladder.index(final.tier)
         labels = dict.fromkeys(record.ladder[position:], 1.0)
@@ -82,7 +90,8 @@ class LlmAt:
 
     def _first(self, context: Context) -> Ask:
         estimates = self._estimates(context)
-        tier = self.starter.start(context.ladder, estimates, len(context.neighbours))
+        chosen = self.starter.start(context.ladder, estimates, len(context.neighbours))
+        tier = settled(context, estimates, chosen)
         start = Start(
             tier=tier,
             propensities={tier: 1.0},
@@ -90,8 +99,8 @@ class LlmAt:
             neighbours=len(context.neighbours),
             top_similarity=max((n.similarity for n in context.neighbours), default=None),
         )
-        live = context.single or tier == context.ladder.top.name
-        return Ask(tier, "direct", live=live, start=start)
+        vouched = self.voucher.vouches(estimates[tier])
+        return Ask(tier, "direct", live=goes_live(context, tier, vouched=vouched), start=start)
 
     def _trusted(self, context: Context, attempt: Attempt) -> bool:
         return self._estimates(context)[attempt.tier].accuracy >= self.starter.threshold

@@ -9,10 +9,10 @@ import httpx
 import orjson
 
 from app.errors import UpstreamBrokenError, UpstreamConnectError
+from app.jsontext import Json
 from app.sandbox.questions import Question, draw_questions, is_right
 from app.sandbox.report import DemoReport
 from app.sandbox.runs import AUTO, PURPOSES, Run, Served
-from app.wire import Json
 
 QUESTIONS = 300
 SEED = 7

@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 from random import Random
 
-import orjson
-
-from app.sandbox.templates import Slots, Solution, Template, solution
-from app.wire import Json
+from app.jsontext import Json
+from app.sandbox.templates import (
+    Slots,
+    Solution,
+    Template,
+    json_solution,
+    response_format,
+    strict_object,
+)
 
 _FIRST_NAMES = (
     "Ada", "Alan", "Barbara", "Claude", "Donald", "Edsger", "Frances", "Grace", "Hedy", "Ivan",
@@ -26,30 +31,14 @@ _ITEMS = (
 )  # fmt: skip
 
 
-def _schema(name: str, /, **kinds: str) -> Json:
+def _flat(name: str, /, **kinds: str) -> Json:
     """A strict response format for one flat object."""
-    return _response_format(name, {key: {"type": kind} for key, kind in kinds.items()})
-
-
-def _response_format(name: str, properties: Json) -> Json:
-    return {
-        "type": "json_schema",
-        "json_schema": {"name": name, "strict": True, "schema": _object(properties)},
-    }
-
-
-def _object(properties: Json) -> Json:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
+    return response_format(name, strict_object({k: {"type": kind} for k, kind in kinds.items()}))
 
 
 def _person(slots: Slots) -> Solution:
     name, city = slots["w1"], slots["w2"]
-    return _objects(
+    return json_solution(
         {"name": name, "city": city},
         {"name": city, "city": name},
         {"name": name},
@@ -59,7 +48,7 @@ def _person(slots: Slots) -> Solution:
 
 def _patient(slots: Slots) -> Solution:
     right: Json = {"name": slots["w1"], "age": int(slots["n1"]), "city": slots["w2"]}
-    return _objects(
+    return json_solution(
         right,
         right | {"city": slots["w3"]},
         {key: right[key] for key in ("name", "age")},
@@ -77,7 +66,7 @@ def _order(slots: Slots) -> Solution:
         "total": quantity * price,
         "due": slots["d1"],
     }
-    return _objects(
+    return json_solution(
         right,
         right | {"total": price},
         right | {"total": quantity * price + price},
@@ -89,7 +78,7 @@ def _order(slots: Slots) -> Solution:
 def _corrected(slots: Slots) -> Solution:
     first, second, corrected = int(slots["n1"]), int(slots["n2"]), int(slots["n3"])
     right = _lines(slots, corrected, second)
-    return _objects(
+    return json_solution(
         right,
         _lines(slots, first, second),
         _lines(slots, first + corrected, second),
@@ -107,14 +96,6 @@ def _lines(slots: Slots, first: int, second: int) -> Json:
         ],
         "pieces": first + second,
     }
-
-
-def _objects(right: Json, *wrong: Json) -> Solution:
-    return solution(_text(right), [_text(answer) for answer in wrong])
-
-
-def _text(value: Json) -> str:
-    return orjson.dumps(value).decode()
 
 
 def _name(rng: Random) -> str:
@@ -183,7 +164,7 @@ TEMPLATES = (
         ),
         _draw_person,
         _person,
-        _schema("person", name="string", city="string"),
+        _flat("person", name="string", city="string"),
     ),
     Template(
         "extraction",
@@ -196,7 +177,7 @@ TEMPLATES = (
         ),
         _draw_patient,
         _patient,
-        _schema("patient", name="string", age="integer", city="string"),
+        _flat("patient", name="string", age="integer", city="string"),
     ),
     Template(
         "extraction",
@@ -211,7 +192,7 @@ TEMPLATES = (
         ),
         _draw_order,
         _order,
-        _schema(
+        _flat(
             "order", customer="string", item="string", quantity="integer", total="integer",
             due="string",
         ),
@@ -232,16 +213,20 @@ TEMPLATES = (
         ),
         _draw_corrected,
         _corrected,
-        _response_format(
+        response_format(
             "corrected_order",
-            {
-                "customer": {"type": "string"},
-                "items": {
-                    "type": "array",
-                    "items": _object({"name": {"type": "string"}, "quantity": {"type": "integer"}}),
-                },
-                "pieces": {"type": "integer"},
-            },
+            strict_object(
+                {
+                    "customer": {"type": "string"},
+                    "items": {
+                        "type": "array",
+                        "items": strict_object(
+                            {"name": {"type": "string"}, "quantity": {"type": "integer"}}
+                        ),
+                    },
+                    "pieces": {"type": "integer"},
+                }
+            ),
         ),
     ),
 )  # fmt: skip

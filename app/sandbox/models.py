@@ -34,6 +34,11 @@ class SimModel:
     def accuracy(self, topic: Topic, difficulty: Difficulty) -> float:
         return self.skill[topic][difficulty - 1]
 
+    @property
+    def sees(self) -> bool:
+        """Whether it takes pictures at all."""
+        return any(self.skill["vision"])
+
     def knows(self, seed: int, text: str, accuracy: float) -> bool:
         """Whether it gets this question right: always the same for the same seed and text."""
         shared = _normal(seed, "question", text)
@@ -57,6 +62,10 @@ MODELS = {
                 "units": (0.97, 0.88, 0.45, 0.15),
                 "dates": (0.70, 0.40, 0.20, 0.08),
                 "extraction": (0.95, 0.80, 0.50, 0.25),
+                "tools": (0.95, 0.80, 0.45, 0.15),
+                "structured": (0.93, 0.75, 0.50, 0.20),
+                "programs": (0.92, 0.75, 0.35, 0.12),
+                "vision": (0.0, 0.0, 0.0, 0.0),
             },
             valid_if_right=0.80,
             valid_if_wrong=0.40,
@@ -71,6 +80,10 @@ MODELS = {
                 "units": (0.99, 0.97, 0.82, 0.45),
                 "dates": (0.95, 0.85, 0.65, 0.35),
                 "extraction": (0.99, 0.96, 0.85, 0.60),
+                "tools": (0.98, 0.95, 0.80, 0.55),
+                "structured": (0.98, 0.95, 0.85, 0.60),
+                "programs": (0.98, 0.93, 0.75, 0.40),
+                "vision": (0.97, 0.90, 0.70, 0.40),
             },
             valid_if_right=0.93,
             valid_if_wrong=0.15,
@@ -85,6 +98,10 @@ MODELS = {
                 "units": (0.995, 0.99, 0.97, 0.92),
                 "dates": (0.99, 0.98, 0.95, 0.90),
                 "extraction": (0.995, 0.99, 0.97, 0.93),
+                "tools": (0.995, 0.99, 0.96, 0.91),
+                "structured": (0.995, 0.99, 0.97, 0.93),
+                "programs": (0.995, 0.98, 0.95, 0.90),
+                "vision": (0.99, 0.97, 0.93, 0.85),
             },
             valid_if_right=0.98,
             valid_if_wrong=0.06,

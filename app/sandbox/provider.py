@@ -13,10 +13,10 @@ from starlette.routing import Route
 from starlette.types import ExceptionHandler
 
 from app.errors import RequestError
-from app.jsontext import dump_json
+from app.jsontext import Json, dump_json
 from app.sandbox.models import MODELS, SimModel
 from app.sandbox.replies import Reply, ToolCall, pieces, prompt_token_count, reply_to
-from app.wire import ChatRequest, Json, parse_request
+from app.wire import ChatRequest, parse_request
 
 SEED = 7
 CREATED_S = 1_767_225_600  # 2026-01-01: the simulated models were made then

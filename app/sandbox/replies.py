@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app.jsontext import dump_json
+from app.jsontext import Json, dump_json
 from app.sandbox.models import SimModel, chance
 from app.sandbox.questions import Solved, solve
 from app.sandbox.schemas import fitting
-from app.wire import ChatRequest, Json, text_of
+from app.wire import ChatRequest, text_of
 
 _TOKEN = re.compile(r"\s*\w{1,6}|\s*[^\w\s]|\s+")
 _TOKENS_A_MESSAGE = 4

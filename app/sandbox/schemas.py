@@ -2,7 +2,7 @@
 
 import re
 
-from app.wire import Json
+from app.jsontext import Json
 
 _DEPTH = 8
 _LONGEST = 1000

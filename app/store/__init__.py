@@ -5,11 +5,12 @@ from pydantic import SecretStr
 from app.settings import StoreSection
 from app.store.edge import EdgeStore
 from app.store.outbox import Outbox
-from app.store.protocol import Insert, Operation, RecordStore
+from app.store.protocol import Insert, Note, Operation, RecordStore
 
 __all__ = [
     "EdgeStore",
     "Insert",
+    "Note",
     "Operation",
     "Outbox",
     "RecordStore",

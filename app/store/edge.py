@@ -10,36 +10,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from anyio import to_thread
-from qdrant_edge import (
-    CountRequest,
-    EdgeShard,
-    FieldCondition,
-    Filter,
-    MatchValue,
-    Point,
-    Query,
-    QueryRequest,
-)
+from qdrant_edge import CountRequest, EdgeShard, UpdateOperation
 
 from app.errors import StoreDownError, StoreError
 from app.records import Neighbour, Record, Vector
-from app.store.engine import create_shard, engine_errors, insert_points, load_shard
+from app.store.engine import (
+    create_shard,
+    engine_errors,
+    latest,
+    load_shard,
+    nearest,
+    updates_of,
+)
 from app.store.generations import Generations, size_bytes
 from app.store.lock import DirectoryLock
 from app.store.optimizer import Optimizer
-from app.store.protocol import (
-    VECTOR_NAME,
-    Operation,
-    is_point_id,
-    neighbours_of,
-    payload_of,
-    record_of,
-)
+from app.store.protocol import Operation, is_point_id, neighbours_of, record_of
 
 logger = logging.getLogger(__name__)
 
-# The engine holds the interpreter's lock while it applies an update: about 0.1 ms a record.
-CHUNK_RECORDS = 32
 # On a full disk the engine dies with SIGBUS; it is not asked to write on one that nearly is.
 FREE_FLOOR_BYTES = 64 * 1024 * 1024
 UPKEEP_RETRY_S = 600.0
@@ -73,7 +62,7 @@ class EdgeStore:
         self._shard: EdgeShard | None = None
         self._writing = threading.Lock()
         self._renewing = threading.Lock()
-        self._noted: deque[Point] | None = None
+        self._since_copy: deque[UpdateOperation] | None = None
         self._new_records = 0
         self._upkeep_due = asyncio.Event()
 
@@ -89,13 +78,7 @@ class EdgeStore:
         self, vector: Vector, *, tenant: str, embedder: str, limit: int
     ) -> list[Neighbour]:
         with engine_errors("search"):
-            request = QueryRequest(
-                limit=limit,
-                # The stub says list; an array is taken as well, and much faster.
-                query=Query.Nearest(vector, using=VECTOR_NAME),  # type: ignore[arg-type]
-                filter=Filter(must=[_is("tenant", tenant), _is("embedder", embedder)]),
-                with_payload=True,
-            )
+            request = nearest(vector, tenant=tenant, embedder=embedder, limit=limit)
             points = self._open_shard().query(request)
         rows = ((point.score, point.payload) for point in points)
         return neighbours_of(rows, tenant=tenant, embedder=embedder)
@@ -109,6 +92,11 @@ class EdgeStore:
             return None
         with engine_errors("read a record"):
             points = self._open_shard().retrieve([record_id], with_payload=True, with_vector=False)
+        return record_of(points[0].payload, tenant=tenant) if points else None
+
+    async def last_in_conversation(self, conversation: str, *, tenant: str) -> Record | None:
+        with engine_errors("find a conversation"):
+            points, _ = self._open_shard().scroll(latest(conversation, tenant=tenant))
         return record_of(points[0].payload, tenant=tenant) if points else None
 
     async def count(self) -> int:
@@ -178,23 +166,19 @@ class EdgeStore:
             self._lock.release()
 
     def _write(self, operations: Sequence[Operation]) -> None:
-        points = [self._point(operation) for operation in operations]
+        updates = updates_of(operations, self._dimension)
         with self._writing:
             if not self._lock.held:
                 raise StoreDownError("the record store is closed")
             self._require_free_bytes(FREE_FLOOR_BYTES)
             shard = self._shard or self._load()
-            for start in range(0, len(points), CHUNK_RECORDS):
-                chunk = points[start : start + CHUNK_RECORDS]
-                insert_points(shard, chunk)
-                if self._noted is not None:
-                    self._noted.extend(chunk)
-            self._new_records += len(points)
-
-    def _point(self, operation: Operation) -> Point:
-        payload = payload_of(operation, dimension=self._dimension)
-        vector = {} if operation.vector is None else {VECTOR_NAME: operation.vector}
-        return Point(operation.id, vector, payload)  # type: ignore[arg-type]  # as in `search`
+            for update in updates:
+                with engine_errors("write"):
+                    shard.update(update)
+                if self._since_copy is not None:
+                    self._since_copy.append(update)
+            # A record that is noted on leaves the index too, until the next upkeep.
+            self._new_records += len(operations)
 
     def _flush(self) -> None:
         with self._writing, engine_errors("flush"):
@@ -233,7 +217,7 @@ class EdgeStore:
                 self._generations.remove_others()
                 raise
             finally:
-                self._noted = None
+                self._since_copy = None
                 shutil.rmtree(unfinished, ignore_errors=True)
             took_s = round(time.monotonic() - started_s, 3)
             logger.info("the store is re-indexed", extra={"took_s": took_s})
@@ -249,11 +233,11 @@ class EdgeStore:
             shard.flush()
             unfinished = self._generations.begin()
             shutil.copytree(current, unfinished)
-            self._noted = deque()
+            self._since_copy = deque()
             return unfinished
 
     def _swap(self, shard: EdgeShard, generation: Path) -> tuple[EdgeShard, Path] | None:
-        self._replay(shard, leave=CHUNK_RECORDS)
+        self._replay(shard, leave=1)
         with self._writing:
             retired, old = self._open_shard(), self._generations.current()
             self._replay(shard, leave=0)
@@ -264,17 +248,13 @@ class EdgeStore:
         return None if old is None else (retired, old)
 
     def _replay(self, shard: EdgeShard, *, leave: int) -> None:
-        """Insert what was written since the copy, all but the last `leave` records."""
-        while self._noted and len(self._noted) > leave:
-            chunk = [self._noted.popleft() for _ in range(min(len(self._noted), CHUNK_RECORDS))]
-            insert_points(shard, chunk)
+        """Apply what was written since the copy, all but the last `leave` updates."""
+        while self._since_copy and len(self._since_copy) > leave:
+            with engine_errors("catch up"):
+                shard.update(self._since_copy.popleft())
 
     def _discard(self, retired: tuple[EdgeShard, Path]) -> None:
         shard, directory = retired
         with engine_errors("close"):
             shard.close()
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def _is(key: str, value: str) -> FieldCondition:
-    return FieldCondition(key=key, match=MatchValue(value))

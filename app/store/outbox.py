@@ -14,10 +14,10 @@ import numpy as np
 from anyio import to_thread
 
 from app.errors import OutboxError
-from app.records import Record, record_from_json
+from app.records import Evidence, Record, record_from_json
 from app.store.lock import DirectoryLock
-from app.store.protocol import Insert, Operation
-from app.store.salvage import is_sound, move_aside, readable_rows
+from app.store.protocol import Insert, Note, Operation, evidence_from_json, with_evidence
+from app.store.salvage import Row, is_sound, move_aside, readable_rows
 
 logger = logging.getLogger(__name__)
 
@@ -26,29 +26,39 @@ ROW_BYTES = 128
 CHECKPOINT_S = 1.0
 LARGE_LOG_BYTES = 32 * 1024 * 1024
 
-_SCHEMA = """
+_TABLE = """
 CREATE TABLE IF NOT EXISTS entries (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL,
     id TEXT NOT NULL,
     tenant TEXT NOT NULL,
     body BLOB NOT NULL,
-    vector BLOB
+    vector BLOB,
+    evidence_id TEXT
 );
+"""
+_INDEXES = """
 CREATE UNIQUE INDEX IF NOT EXISTS one_insert ON entries (id) WHERE kind = 'insert';
+CREATE UNIQUE INDEX IF NOT EXISTS one_label ON entries (id, tenant, evidence_id)
+    WHERE kind = 'label';
 """
 _APPEND = (
-    "INSERT INTO entries (kind, id, tenant, body, vector) VALUES ('insert', ?, ?, ?, ?) "
-    "ON CONFLICT DO NOTHING"
+    "INSERT INTO entries (kind, id, tenant, body, vector, evidence_id) "
+    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 _SUM = (
     "SELECT count(*), "
     "coalesce(sum(length(body) + coalesce(length(vector), 0) + length(tenant) + ?), 0) FROM entries"
 )
 _PENDING = (
-    "SELECT number, id, tenant, body, vector FROM entries WHERE number > ? ORDER BY number LIMIT ?"
+    "SELECT number, kind, id, tenant, body, vector, evidence_id FROM entries "
+    "WHERE number > ? ORDER BY number LIMIT ?"
 )
 _GET = "SELECT body FROM entries WHERE kind = 'insert' AND id = ? AND tenant = ?"
+_EVIDENCE = (
+    "SELECT evidence_id, body FROM entries WHERE kind = 'label' AND id = ? AND tenant = ? "
+    "ORDER BY number"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +112,9 @@ class Outbox:
         try:
             rows = [] if is_sound(self._path) else self._rescue()
             self._database = self._connect()
-            self._database.executescript(_SCHEMA)
+            self._database.executescript(_TABLE)
+            _add_missing_column(self._database)
+            self._database.executescript(_INDEXES)
             with self._database:
                 self._database.execute("BEGIN")
                 self._database.executemany(_APPEND, rows)
@@ -122,7 +134,7 @@ class Outbox:
         self._lock.release()
 
     def append(self, operation: Operation) -> None:
-        """Write the operation down; one of an id that is here already is not written twice.
+        """Write the operation down; one that is here already, by its ids, is not written twice.
 
         Errors: OutboxError when the outbox is full or the disk does not take it.
         """
@@ -132,12 +144,8 @@ class Outbox:
                 f"the outbox is full: {self.bytes} of {self._capacity_bytes} bytes wait for the "
                 "store; bring the store back, or raise store.outbox_bytes"
             )
-        vector = None
-        if operation.vector is not None:
-            vector = np.ascontiguousarray(operation.vector, dtype=np.float32).tobytes()
-        row = (operation.id, operation.tenant, operation.body, vector)
         with _sqlite("written"):
-            added = self._open_database().execute(_APPEND, row).rowcount
+            added = self._open_database().execute(_APPEND, _row(operation)).rowcount
         if added:
             self.depth += 1
             self.bytes += size_bytes
@@ -180,9 +188,18 @@ class Outbox:
         self._dirty = True
 
     def get(self, record_id: str, *, tenant: str) -> Record | None:
+        """The record, if it is still here, with the evidence that is."""
         with _sqlite("read"):
             row = self._open_database().execute(_GET, (record_id, tenant)).fetchone()
-        return record_from_json(row[0]) if row else None
+        record = record_from_json(row[0]) if row else None
+        return record and with_evidence(record, self.evidence(record_id, tenant=tenant))
+
+    def evidence(self, record_id: str, *, tenant: str) -> dict[str, Evidence]:
+        """What is still here of the evidence about a record, wherever the record is."""
+        with _sqlite("read"):
+            rows = self._open_database().execute(_EVIDENCE, (record_id, tenant)).fetchall()
+        noted = ((evidence_id, evidence_from_json(body)) for evidence_id, body in rows)
+        return {evidence_id: evidence for evidence_id, evidence in noted if evidence}
 
     async def run_checkpoints(self) -> None:
         """Once a second, off the event loop: make what was written survive a power cut."""
@@ -220,7 +237,7 @@ class Outbox:
         database.execute("PRAGMA wal_autocheckpoint = 0")
         return database
 
-    def _rescue(self) -> list[tuple[str, str, bytes, bytes | None]]:
+    def _rescue(self) -> list[Row]:
         aside = move_aside(self._path)
         rows = readable_rows(aside)
         logger.error(
@@ -230,14 +247,36 @@ class Outbox:
         return rows
 
 
+def _add_missing_column(database: sqlite3.Connection) -> None:
+    """Bring a file of an earlier version up to date."""
+    columns = [row[1] for row in database.execute("PRAGMA table_info(entries)")]
+    if "evidence_id" not in columns:
+        database.execute("ALTER TABLE entries ADD COLUMN evidence_id TEXT")
+
+
 def _size_bytes(operation: Operation) -> int:
-    vector_bytes = 0 if operation.vector is None else 4 * operation.vector.size
+    vector = operation.vector if isinstance(operation, Insert) else None
+    vector_bytes = 0 if vector is None else 4 * vector.size
     return len(operation.body) + vector_bytes + len(operation.tenant) + ROW_BYTES
 
 
-def _entry(number: int, record_id: str, tenant: str, body: bytes, vector: bytes | None) -> Entry:
+def _row(operation: Operation) -> Row:
+    match operation:
+        case Insert(record_id, tenant, body, None):
+            return "insert", record_id, tenant, body, None, None
+        case Insert(record_id, tenant, body, vector):
+            encoded = np.ascontiguousarray(vector, dtype=np.float32).tobytes()
+            return "insert", record_id, tenant, body, encoded, None
+        case Note(record_id, tenant, evidence_id, body):
+            return "label", record_id, tenant, body, None, evidence_id
+
+
+def _entry(number: int, *row: *Row) -> Entry:
+    kind, record_id, tenant, body, vector, evidence_id = row
+    if kind == "label" and evidence_id is not None:
+        return Entry(number, Note(record_id, tenant, evidence_id, body))
     decoded = None if vector is None else np.frombuffer(vector, dtype=np.float32)
-    return Entry(number, Insert(id=record_id, tenant=tenant, body=body, vector=decoded))
+    return Entry(number, Insert(record_id, tenant, body, decoded))
 
 
 @contextmanager

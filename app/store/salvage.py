@@ -7,7 +7,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeAlias
 
-Row: TypeAlias = tuple[str, str, bytes, bytes | None]
+Row: TypeAlias = tuple[str, str, str, bytes, bytes | None, str | None]
+"""Kind, id, tenant, body, vector, evidence id."""
 
 
 def is_sound(path: Path) -> bool:
@@ -48,10 +49,11 @@ def readable_rows(path: Path) -> list[Row]:
     rows: dict[int, Row] = {}
     for order in ("ORDER BY number", "ORDER BY number DESC"):  # up to the damage, from either end
         with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(copy)) as database:
-            query = f"SELECT number, id, tenant, body, vector FROM entries {order}"  # noqa: S608
-            for number, *row in database.execute(query):
-                if _is_row(row):
-                    rows[number] = (row[0], row[1], row[2], row[3])
+            # Not by name: a file of an earlier version has no column for the evidence's id.
+            query = f"SELECT * FROM entries {order}"  # noqa: S608
+            for number, *columns in database.execute(query):
+                if (row := _row(columns)) is not None:
+                    rows[number] = row
     for part in _parts(copy):
         part.unlink(missing_ok=True)
     return [rows[number] for number in sorted(rows)]
@@ -73,7 +75,17 @@ def _pad(path: Path) -> None:
         os.truncate(path, wanted_bytes)
 
 
-def _is_row(row: list[object]) -> bool:
-    *texts, body, vector = row
-    whole = all(isinstance(text, str) for text in texts) and isinstance(body, bytes)
-    return whole and (vector is None or (isinstance(vector, bytes) and len(vector) % 4 == 0))
+def _row(columns: list[object]) -> Row | None:
+    """The columns as one entry, where they are whole."""
+    match [*columns, None][:6]:
+        case [
+            ("insert" | "label") as kind,
+            str(record_id),
+            str(tenant),
+            bytes(body),
+            (bytes() | None) as vector,
+            (str() | None) as evidence_id,
+        ] if vector is None or len(vector) % 4 == 0:
+            return kind, record_id, tenant, body, vector, evidence_id
+        case _:
+            return None

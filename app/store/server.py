@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
@@ -16,7 +16,11 @@ from app.errors import StoreDownError, StoreError, StoreMismatchError
 from app.records import Neighbour, Record, Vector
 from app.store.protocol import (
     VECTOR_NAME,
+    Insert,
+    Note,
     Operation,
+    chunks_of,
+    evidence_payload_of,
     is_point_id,
     neighbours_of,
     payload_of,
@@ -30,6 +34,13 @@ READ_TIMEOUT_S = 0.3
 WRITE_TIMEOUT_S = 5.0
 PROBE_TIMEOUT_S = 0.8
 SILENCE_S = 1.0
+
+_INDEXES: Mapping[str, models.KeywordIndexParams | models.FloatIndexParams] = {
+    "tenant": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
+    "embedder": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD),
+    "conversation": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD),
+    "time_s": models.FloatIndexParams(type=models.FloatIndexType.FLOAT),
+}
 
 
 def connect(url: str, api_key: SecretStr | None) -> AsyncQdrantClient:
@@ -96,23 +107,41 @@ class ServerStore:
         return neighbours_of(rows, tenant=tenant, embedder=embedder)
 
     async def write(self, operations: Sequence[Operation]) -> None:
-        points = [self._point(operation) for operation in operations]
-        for start in range(0, len(points), CHUNK_RECORDS):
+        # Inserts first, which keeps the order per id: a note follows its record's insert.
+        points = [self._point(each) for each in operations if isinstance(each, Insert)]
+        additions = [_addition(each) for each in operations if isinstance(each, Note)]
+        for chunk in chunks_of(points, CHUNK_RECORDS):
             async with self._asking("write", WRITE_TIMEOUT_S):
                 result = await self._client.upsert(
                     self._collection,
-                    points[start : start + CHUNK_RECORDS],
+                    chunk,
                     wait=True,
                     update_mode=models.UpdateMode.INSERT_ONLY,
                 )
-            if result.status != models.UpdateStatus.COMPLETED:
-                raise StoreDownError(f"{self._url} answered a write with {result.status}")
+            self._require_completed(result)
+        for batch in chunks_of(additions, CHUNK_RECORDS):
+            async with self._asking("add evidence", WRITE_TIMEOUT_S):
+                results = await self._client.batch_update_points(self._collection, batch, wait=True)
+            for result in results:
+                self._require_completed(result)
 
     async def get(self, record_id: str, *, tenant: str) -> Record | None:
         if not is_point_id(record_id):
             return None
         async with self._reading("read a record"):
             points = await self._client.retrieve(self._collection, [record_id], with_payload=True)
+        return record_of(points[0].payload, tenant=tenant) if points else None
+
+    async def last_in_conversation(self, conversation: str, *, tenant: str) -> Record | None:
+        wanted = models.Filter(must=[_is("tenant", tenant), _is("conversation", conversation)])
+        async with self._reading("find a conversation"):
+            points, _ = await self._client.scroll(
+                self._collection,
+                scroll_filter=wanted,
+                order_by=models.OrderBy(key="time_s", direction=models.Direction.DESC),
+                limit=1,
+                with_payload=True,
+            )
         return record_of(points[0].payload, tenant=tenant) if points else None
 
     async def count(self) -> int:
@@ -125,11 +154,15 @@ class ServerStore:
     async def run_upkeep(self) -> None:
         """Nothing to do: a server optimises by itself."""
 
-    def _point(self, operation: Operation) -> models.PointStruct:
-        payload = payload_of(operation, dimension=self._dimension)
-        vector = operation.vector
+    def _point(self, insert: Insert) -> models.PointStruct:
+        payload = payload_of(insert, dimension=self._dimension)
+        vector = insert.vector
         named = {} if vector is None else {VECTOR_NAME: vector.tolist()}
-        return models.PointStruct(id=operation.id, vector=named, payload=payload)
+        return models.PointStruct(id=insert.id, vector=named, payload=payload)
+
+    def _require_completed(self, result: models.UpdateResult) -> None:
+        if result.status != models.UpdateStatus.COMPLETED:
+            raise StoreDownError(f"{self._url} answered a write with {result.status}")
 
     @asynccontextmanager
     async def _reading(self, doing: str) -> AsyncGenerator[None]:
@@ -154,12 +187,13 @@ class ServerStore:
         self._silent_until_s = -1.0
 
     async def _prepare(self) -> None:
-        """Make the collection if it is missing; check its dimension."""
+        """Make the collection and the indexes that are missing; check its dimension."""
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             exists = await self._client.collection_exists(self._collection)
         if not exists:
             await self._create()
-        config = (await self._client.get_collection(self._collection)).config.params.vectors
+        info = await self._client.get_collection(self._collection)
+        config = info.config.params.vectors
         found = config.get(VECTOR_NAME) if isinstance(config, dict) else None
         if found is None or found.size != self._dimension:
             raise StoreMismatchError(
@@ -167,6 +201,12 @@ class ServerStore:
                 f"{found.size if found else 'another kind'}, this embedder makes "
                 f"{self._dimension}: use another store.collection, or the earlier embedder"
             )
+        for name, index in _INDEXES.items():
+            if name not in info.payload_schema:
+                # Not awaited: on a large collection of an earlier version it takes long.
+                await self._client.create_payload_index(
+                    self._collection, name, field_schema=index, wait=False
+                )
         self._prepared = True
 
     async def _create(self) -> None:
@@ -178,11 +218,6 @@ class ServerStore:
         except UnexpectedResponse as exc:
             if exc.status_code != HTTPStatus.CONFLICT:  # another gateway was faster
                 raise
-        for name in ("tenant", "embedder"):
-            index = models.KeywordIndexParams(
-                type=models.KeywordIndexType.KEYWORD, is_tenant=name == "tenant"
-            )
-            await self._client.create_payload_index(self._collection, name, field_schema=index)
 
     def _translated(self, exc: Exception, doing: str) -> StoreError:
         """A 4xx is about what was asked; everything else may be better later."""
@@ -199,6 +234,21 @@ class ServerStore:
                 return StoreError(f"{self._url} could not {doing}: status {status}")
             case _:
                 return StoreDownError(f"{self._url} could not {doing}: status {status}")
+
+
+def _addition(note: Note) -> models.SetPayloadOperation:
+    """Add the evidence to the record's, if the record is its tenant's and has none of that id."""
+    missing = models.IsEmptyCondition(
+        is_empty=models.PayloadField(key=f"evidence.{note.evidence_id}")
+    )
+    this = models.HasIdCondition(has_id=[note.id])
+    return models.SetPayloadOperation(
+        set_payload=models.SetPayload(
+            payload=evidence_payload_of(note),
+            filter=models.Filter(must=[this, _is("tenant", note.tenant), missing]),
+            key="evidence",
+        )
+    )
 
 
 def _is(key: str, value: str) -> models.FieldCondition:

@@ -20,11 +20,10 @@ from app.errors import (
     UpstreamRejectedError,
     UpstreamTimeoutError,
 )
-from app.jsontext import dump_json
+from app.jsontext import Json, dump_json
 from app.tiers import Timeouts
 from app.upstreams.sse import SseDecoder
 from app.upstreams.transport import translate
-from app.wire import Json
 
 ANSWER_BYTES = 16 * 1024 * 1024
 ERROR_BYTES = 64 * 1024

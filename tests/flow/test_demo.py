@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.wire import Json
+from app.jsontext import Json
 
 QUESTIONS = 40
 RUNS = ("auto", "small", "medium", "large")

@@ -59,18 +59,25 @@ async def start(*arguments: str | Path) -> asyncio.subprocess.Process:
 async def served(*arguments: str | Path) -> AsyncGenerator[Served, None]:
     """A process that is up."""
     process = await start(*arguments)
-    assert process.stderr is not None
     try:
-        async with asyncio.timeout(STARTS_WITHIN_S):
-            said = (await process.stderr.readline()).decode()
-        assert said.startswith(LISTENS), said
-        url = said.removeprefix(LISTENS).split("/v1")[0]
+        url = await _address(process)
         async with httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as http:
             yield Served(process, http)
     finally:
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+async def _address(process: asyncio.subprocess.Process) -> str:
+    assert process.stderr is not None
+    said = ""
+    async with asyncio.timeout(STARTS_WITHIN_S):
+        while line := (await process.stderr.readline()).decode():
+            if line.startswith(LISTENS):
+                return line.removeprefix(LISTENS).split("/v1")[0]
+            said += line
+    raise AssertionError(f"it does not listen: {said}")
 
 
 async def refusal(*arguments: str | Path) -> str:

@@ -10,9 +10,10 @@ from anyio import to_thread
 from starlette.types import Receive, Scope, Send
 
 from app.answers import Answer
+from app.jsontext import Json
 from app.judge.checks import CHECKS, check
 from app.serving import serving
-from app.wire import ChatRequest, Json, parse_request
+from app.wire import ChatRequest, parse_request
 
 WEATHER: Json = {
     "type": "function",

@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 
 from app.climb import best_ended, climb, judge_rule
 from app.policies.fixed import Always, Cascade, RandomStart
+from app.moving import Voucher
 from app.policies.llm_at import LlmAt
 from app.policy import Accept, Action, Ask, Context, Judge, Policy, Stop
 from app.records import Attempt, AttemptOutcome, Verdict
 from app.starter import AccuracyEstimator, Starter
 from app.tiers import Tier, TierLadder
+
+VOUCHER = Voucher(bound=0.7, evidence=3, prior_weight=5)
 
 Fate: TypeAlias = Literal["good", "judged_bad", "no_verdict", "check_refused", "censored", "failed"]
 
@@ -203,8 +206,8 @@ POLICIES: list[Policy] = [
     Cascade("none"),
     RandomStart("next"),
     Always("t1"),
-    LlmAt(Starter(0.7, 5), AccuracyEstimator(5)),
-    LlmAt(Starter(0.4, 5), AccuracyEstimator(5)),
+    LlmAt(Starter(0.7, 5), AccuracyEstimator(5), VOUCHER),
+    LlmAt(Starter(0.4, 5), AccuracyEstimator(5), VOUCHER),
 ]
 rides = st.builds(
     ride,

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.moving import Voucher
 from app.policies.llm_at import LlmAt, paper_judge
 from app.policy import Accept, Ask, Context, Judge
 from app.records import (
@@ -20,6 +21,8 @@ from app.records import (
 from app.starter import AccuracyEstimator, Starter
 from app.tiers import Tier, TierLadder
 
+VOUCHER = Voucher(bound=0.7, evidence=3, prior_weight=5)
+
 TIERS = ("small", "medium", "large")
 LADDER = TierLadder(
     tuple(
@@ -27,7 +30,7 @@ LADDER = TierLadder(
         for name, prior in zip(TIERS, (0.55, 0.65, 0.9), strict=True)
     )
 )
-POLICY = LlmAt(Starter(0.7, 5), AccuracyEstimator(5))
+POLICY = LlmAt(Starter(0.7, 5), AccuracyEstimator(5), VOUCHER)
 
 REFUSED = Verdict(valid=False, by="medium")
 VALID = Verdict(valid=True, by="medium")
@@ -230,7 +233,7 @@ def test_an_answer_without_a_verdict_is_served_where_the_records_trust_its_tier(
 
 
 def test_a_setting_may_name_another_judge() -> None:
-    by_large = LlmAt(Starter(0.7, 5), AccuracyEstimator(5), judge="large")
+    by_large = LlmAt(Starter(0.7, 5), AccuracyEstimator(5), VOUCHER, judge="large")
     assert by_large.next(context(), [attempt("medium", "a")]) == Judge(0, by="large")
     assert POLICY.next(context(), [attempt("medium", "a")]) == Judge(0, by="medium")
 
@@ -238,10 +241,10 @@ def test_a_setting_may_name_another_judge() -> None:
 def test_the_version_changes_with_every_parameter() -> None:
     policies = [
         POLICY,
-        LlmAt(Starter(0.71, 5), AccuracyEstimator(5)),
-        LlmAt(Starter(0.7, 6), AccuracyEstimator(5)),
-        LlmAt(Starter(0.7, 5), AccuracyEstimator(4.5)),
-        LlmAt(Starter(0.7, 5), AccuracyEstimator(5), judge="next"),
+        LlmAt(Starter(0.71, 5), AccuracyEstimator(5), VOUCHER),
+        LlmAt(Starter(0.7, 6), AccuracyEstimator(5), VOUCHER),
+        LlmAt(Starter(0.7, 5), AccuracyEstimator(4.5), VOUCHER),
+        LlmAt(Starter(0.7, 5), AccuracyEstimator(5), VOUCHER, judge="next"),
     ]
     assert len({policy.version for policy in policies}) == len(policies)
-    assert LlmAt(Starter(0.7, 5), AccuracyEstimator(5)).version == POLICY.version
+    assert LlmAt(Starter(0.7, 5), AccuracyEstimator(5), VOUCHER).version == POLICY.version

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.answers import Answer
+from app.jsontext import Json
 from app.judge.llm import TEXT_CHARACTERS, LlmJudge, judge_body, read_verdict
 from app.tiers import Price, Tier, Timeouts
 from app.upstreams.client import Upstream
 from app.upstreams.transport import build_client
-from app.wire import ChatRequest, Json, parse_request
+from app.wire import ChatRequest, parse_request
 from tests.support.provider import Fails, Hangs, Provider, Reply, Says, Sends, provider
 
 TIER = Tier(

@@ -12,11 +12,11 @@ import httpx
 import openai
 import pytest
 
+from app.jsontext import Json
 from app.sandbox.models import MODELS, SimModel
 from app.sandbox.provider import sandbox_app
 from app.sandbox.questions import DIFFICULTIES, TOPICS, Question, draw_questions, is_right, solve
 from app.serving import serving
-from app.wire import Json
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import InvalidJsonError, NotYetError, RequestError
-from app.wire import ChatRequest, Json, parse_request, text_of
+from app.jsontext import Json
+from app.wire import ChatRequest, parse_request, text_of
 
 USER: Json = {"role": "user", "content": "What is 2 + 2?"}
 IMAGE: Json = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
@@ -44,7 +45,7 @@ def test_a_plain_request_is_read() -> None:
     assert read.include_usage
     assert read.token_cap is None
     assert not read.wants_json
-    assert not read.one_tier_only
+    assert not read.bound
     assert read.needs() == frozenset()
 
 
@@ -65,7 +66,7 @@ OPTIONAL = (
 def test_null_means_absent(name: str) -> None:
     read = request(**{name: None})
     assert read.needs() == frozenset()
-    assert not read.one_tier_only
+    assert not read.bound
     assert not read.stream
     assert not read.wants_json
     assert read.json_schema is None
@@ -160,7 +161,7 @@ def test_whatever_comes_is_read_or_refused_as_the_clients_error(wild: Json) -> N
     except RequestError:
         return
     assert read.needs() is not None
-    assert isinstance(read.one_tier_only, bool)
+    assert isinstance(read.bound, bool)
     assert read.json_schema is None or isinstance(read.json_schema, dict)
     assert read.prompt_tokens() >= 0
 
@@ -214,8 +215,8 @@ def test_a_prompt_is_measured_by_its_text_not_by_its_images() -> None:
     ],
 )
 def test_some_requests_must_stay_on_one_tier(more: Json) -> None:
-    assert request(**more).one_tier_only
-    assert not request(n=1, logit_bias={}).one_tier_only
+    assert request(**more).bound
+    assert not request(n=1, logit_bias={}).bound
 
 
 @pytest.mark.parametrize(
@@ -254,7 +255,7 @@ def test_the_extension_may_come_in_headers_and_the_body_wins() -> None:
     assert parse(body()).extension.learn is True
 
 
-LATER = ("quality_per_dollar", "max_cost_usd", "conversation", "explore", "dry_run")
+LATER = ("quality_per_dollar", "max_cost_usd", "explore", "dry_run")
 
 
 @pytest.mark.parametrize("name", LATER)
@@ -268,10 +269,11 @@ def test_what_a_later_version_brings_is_refused_as_not_yet(name: str) -> None:
         assert "not yet" in refused.message
 
 
-@pytest.mark.parametrize("mode", ["direct", "auto"])
-def test_streaming_unverified_answers_is_not_yet_there(mode: str) -> None:
-    assert isinstance(refusal(body(autoshift={"stream": mode})), NotYetError)
-    assert isinstance(refusal(body(), {"x-autoshift-stream": mode}), NotYetError)
+@pytest.mark.parametrize("mode", ["verified", "direct", "auto"])
+def test_the_stream_mode_is_read_from_body_and_header(mode: str) -> None:
+    assert parse(body(autoshift={"stream": mode})).extension.stream == mode
+    assert parse(body(), {"x-autoshift-stream": mode}).extension.stream == mode
+    assert refusal(body(autoshift={"stream": f"{mode}!"})).param == "autoshift.stream"
 
 
 def test_the_schema_an_answer_must_fit() -> None:

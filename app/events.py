@@ -1,0 +1,46 @@
+"""What the loop is given, and what it yields."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from app.extension import StreamMode
+from app.jsontext import Json
+from app.policy import Policy
+from app.records import Kind, Record
+from app.tiers import TierLadder
+from app.wire import ChatRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be done for whom: the request, and how its `model` was understood."""
+
+    id: str
+    tenant: str
+    request: ChatRequest
+    policy: Policy
+    ladder: TierLadder
+    kind: Kind
+    mode: StreamMode
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of the answer that is being served: the provider's own chunk, normalised."""
+
+    data: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The decision is made and written down: before the chunks of a held answer, after live ones.
+
+    `acknowledged`: the record is on its way to disk, so its id may be given out.
+    """
+
+    record: Record
+    acknowledged: bool
+
+
+Event: TypeAlias = Chunk | Settled

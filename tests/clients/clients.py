@@ -1,0 +1,129 @@
+"""The clients of the matrix, each in an environment of its own, made from pins."""
+
+import asyncio
+import hashlib
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+HERE: Final = Path(__file__).parent
+# Inside the project's own .venv: ignored by git, and gone with `make clean`.
+ENVIRONMENTS: Final = ROOT / ".venv" / "clients"
+NODE: Final = ENVIRONMENTS / "node"
+STAMP: Final = "made-from"
+
+OPENAI: Final[Mapping[int, str]] = {
+    400: "BadRequestError",
+    404: "NotFoundError",
+    429: "RateLimitError",
+    502: "InternalServerError",
+}
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """`errors`: its exception for each status; `broken`: its exceptions for a stream that breaks.
+
+    `lacks` names the actions it has not.
+    """
+
+    name: str
+    driver: str
+    errors: Mapping[int, str]
+    broken: str
+    lacks: frozenset[str] = frozenset()
+
+    @property
+    def needs_node(self) -> bool:
+        return self.driver.endswith(".mjs")
+
+    @property
+    def command(self) -> Sequence[str]:
+        """How its driver is started, from the project's folder."""
+        if self.needs_node:
+            return ("node", str(NODE / self.driver))
+        python = ENVIRONMENTS / self.name / "bin" / "python"
+        return (str(python), "-m", f"tests.clients.drivers.{self.driver}")
+
+
+CLIENTS: Final = (
+    Client("openai-3", "with_openai", OPENAI, "APIError"),
+    Client("openai-2", "with_openai", OPENAI, "APIError"),
+    Client("langchain", "with_langchain", OPENAI, "APIError"),
+    Client("pydantic-ai", "with_pydantic_ai", OPENAI, "APIError"),
+    Client(
+        "instructor",
+        "with_instructor",
+        OPENAI,
+        "APIError",
+        lacks=frozenset({"stream_usage", "tools", "tools_stream"}),
+    ),
+    Client("openai-node", "with_openai.mjs", OPENAI, "APIError"),
+    Client("vercel-ai", "with_vercel_ai.mjs", OPENAI, "APIError"),
+)
+
+
+def runnable() -> Sequence[Client]:
+    """The clients whose language is here."""
+    if shutil.which("node") and shutil.which("npm"):
+        return CLIENTS
+    sys.stdout.write("node or npm is missing: ONLY THE PYTHON HALF OF THE MATRIX IS RUN\n")
+    return [client for client in CLIENTS if not client.needs_node]
+
+
+async def prepare(clients: Sequence[Client]) -> None:
+    """Make the environments, unless they stand as their pins say."""
+    for client in clients:
+        if not client.needs_node:
+            await _prepare_python(client.name)
+    if any(client.needs_node for client in clients):
+        await _prepare_node()
+
+
+async def _prepare_python(name: str) -> None:
+    folder = ENVIRONMENTS / name
+    pins = HERE / "pins" / f"requirements-{name}.txt"
+    if _stands(folder, [pins]):
+        return
+    await _run(sys.executable, "-m", "venv", "--clear", str(folder))
+    install = ("-m", "pip", "install", "--disable-pip-version-check", "--quiet")
+    await _run(str(folder / "bin" / "python"), *install, "--require-hashes", "-r", str(pins))
+    _stamp(folder, [pins])
+
+
+async def _prepare_node() -> None:
+    files = [HERE / "node" / name for name in ("package.json", "package-lock.json", ".npmrc")]
+    if not _stands(NODE, files):
+        shutil.rmtree(NODE, ignore_errors=True)
+        NODE.mkdir(parents=True)
+        for file in files:
+            shutil.copy(file, NODE)
+        await _run("npm", "ci", "--prefix", str(NODE), "--silent")
+        _stamp(NODE, files)
+    # Modules are looked for beside the file that imports them.
+    for driver in (HERE / "drivers").glob("*.mjs"):
+        shutil.copy(driver, NODE)
+
+
+def _stands(folder: Path, pins: Sequence[Path]) -> bool:
+    stamp = folder / STAMP
+    return stamp.exists() and stamp.read_text() == _digest(pins)
+
+
+def _stamp(folder: Path, pins: Sequence[Path]) -> None:
+    (folder / STAMP).write_text(_digest(pins))
+
+
+def _digest(pins: Sequence[Path]) -> str:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in pins)).hexdigest()
+
+
+async def _run(*command: str) -> None:
+    sys.stdout.write(f"  {' '.join(command)}\n")
+    sys.stdout.flush()
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
+    if await process.wait() != 0:
+        raise SystemExit(f"failed: {' '.join(command)}")
