@@ -5,13 +5,14 @@ BIN := .venv/bin
 PINS := deploy/requirements.txt
 STAMP := .venv/installed-from-pins
 
-.PHONY: help demo run test clean pins
+.PHONY: help demo run test test-clients clean pins
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo    route simulated questions and show what it saved; no key, no network'
 	@echo 'make run     serve the sandbox on http://127.0.0.1:8080; no key, no network'
 	@echo 'make test    format, lint, types, layers, tests, coverage; stops at the first failure'
+	@echo 'make test-clients   seven real clients, Python and Node, against a running gateway'
 	@echo 'make pins    resolve the dependencies again into $(PINS); needs uv'
 	@echo 'make clean   remove .venv and what tools left behind; records in data/ stay'
 	@echo 'All need Python 3.11, 3.12 or 3.13; name another one with PYTHON=python3.12'
@@ -30,6 +31,9 @@ test: $(STAMP)
 	@echo '[5/6] pytest' && rm -f .coverage* && $(BIN)/coverage run -m pytest
 	@echo '[6/6] coverage' && $(BIN)/coverage report
 
+test-clients: $(STAMP)
+	$(BIN)/python -m tests.clients
+
 $(STAMP): pyproject.toml $(PINS)
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
 		{ echo 'Autoshift needs Python 3.11, 3.12 or 3.13; $(PYTHON) is '"$$($(PYTHON) -V 2>&1)"'; try: make PYTHON=python3.12' >&2; exit 1; }
@@ -39,12 +43,15 @@ $(STAMP): pyproject.toml $(PINS)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-RESOLVE := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
 
 pins:
-	$(RESOLVE) --upgrade --group dev --group build -o $(PINS)
-	$(RESOLVE) --group build -c $(PINS) -o deploy/requirements-image.txt
+	$(RESOLVE) pyproject.toml --upgrade --group dev --group build -o $(PINS)
+	$(RESOLVE) pyproject.toml --group build -c $(PINS) -o deploy/requirements-image.txt
+	cd tests/clients/pins && for client in *.in; do \
+		$(RESOLVE) --upgrade $$client -o requirements-$${client%.in}.txt || exit; done
+	cd tests/clients/node && npm install --package-lock-only
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* build dist

@@ -11,7 +11,7 @@ from app.errors import InvalidJsonError
 Json: TypeAlias = dict[str, Any]
 
 DEPTH = 128
-INT64_DIGITS = 19
+INT64_DIGITS = 20
 DOUBLE_DIGITS = 16
 
 _LONG = re.compile(rb"\d[\d.]{15}")
@@ -59,7 +59,10 @@ def number_of(value: object) -> int | float | None:
 
 
 def _keep_int(digits: str) -> int | LongNumber:
-    return int(digits) if len(digits) < INT64_DIGITS else LongNumber(digits)
+    # The length first: turning 5,000 digits into an int is slow, and refused by Python.
+    if len(digits) <= INT64_DIGITS and -(2**63) <= int(digits) < 2**64:
+        return int(digits)
+    return LongNumber(digits)
 
 
 def _keep_float(digits: str) -> float | LongNumber:

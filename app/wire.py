@@ -169,4 +169,12 @@ def _messages(messages: object) -> list[Json]:
         content = message.get("content")
         if content is not None and not isinstance(content, str | list):
             raise wrong_type(f"{where}.content", "a string or an array of parts")
+        _check_calls(message.get("tool_calls"), f"{where}.tool_calls")
     return messages
+
+
+def _check_calls(calls: object, where: str) -> None:
+    if calls is None:
+        return
+    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+        raise wrong_type(where, "an array of objects")

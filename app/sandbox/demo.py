@@ -10,6 +10,7 @@ import orjson
 
 from app.errors import UpstreamBrokenError, UpstreamConnectError
 from app.jsontext import Json
+from app.sandbox.calls import said_of
 from app.sandbox.questions import Question, draw_questions, is_right
 from app.sandbox.report import DemoReport
 from app.sandbox.runs import AUTO, PURPOSES, Run, Served
@@ -79,12 +80,9 @@ async def _run(
 
 
 async def _ask(http: httpx.AsyncClient, model: str, question: Question) -> Served:
-    body: Json = {"model": model, "messages": [{"role": "user", "content": question.text}]}
-    if question.response_format:
-        body["response_format"] = question.response_format
     started_s = time.perf_counter()
     try:
-        response = await http.post("/v1/chat/completions", json=body)
+        response = await http.post("/v1/chat/completions", json=question.body(model))
     except httpx.HTTPError:
         return Served(right=False, failed=True, latency_s=time.perf_counter() - started_s)
     latency_s = time.perf_counter() - started_s
@@ -102,12 +100,13 @@ async def _ask(http: httpx.AsyncClient, model: str, question: Question) -> Serve
 
 
 def _answer_text(response: httpx.Response) -> str | None:
-    """The answer; None where there is none to be read."""
+    """The answer, tool calls as a JSON array; None where there is none to be read."""
     if response.is_error:
         return None
     try:
-        text = orjson.loads(response.content)["choices"][0]["message"]["content"]
-    except (orjson.JSONDecodeError, KeyError, IndexError, TypeError):
+        message = orjson.loads(response.content)["choices"][0]["message"]
+        text = said_of(calls) if (calls := message.get("tool_calls")) else message["content"]
+    except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError):
         return None
     return text if isinstance(text, str) else None
 

@@ -18,7 +18,7 @@ _Names: TypeAlias = dict[str, object]
 _OPERATORS: Mapping[type[ast.AST], Callable[..., object]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
+    ast.Mult: lambda left, right: left * operator.index(right),
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
     ast.Eq: operator.eq,
@@ -88,23 +88,27 @@ class _Machine:
     def value(self, node: ast.expr, names: _Names) -> object:
         """The expression's value. Errors: ValueError, and Python's own for a wrong operation."""
         self._step()
+        value: object
         match node:
             case ast.Constant(value=int() | str() as constant):
-                return constant
+                value = constant
             case ast.Name(id=name) if name in names:
-                return names[name]
+                value = names[name]
             case ast.List(elts=elements):
-                return [self.value(element, names) for element in elements]
+                value = [self.value(element, names) for element in elements]
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                value = -self._whole(operand, names)
             case ast.BinOp(left=left, op=op, right=right):
-                return self._operate(op, self.value(left, names), self.value(right, names))
+                value = self._operate(op, self.value(left, names), self.value(right, names))
             case ast.Compare(left=left, ops=[op], comparators=[right]):
-                return self._operate(op, self.value(left, names), self.value(right, names))
+                value = self._operate(op, self.value(left, names), self.value(right, names))
             case ast.Subscript(value=container, slice=index):
-                return self._item(self.value(container, names), index, names)
+                value = self._item(self.value(container, names), index, names)
             case ast.Call(func=function, args=arguments, keywords=[]):
-                return self._call(function, [self.value(a, names) for a in arguments], names)
+                value = self._call(function, [self.value(a, names) for a in arguments], names)
             case _:
                 raise ValueError(f"{type(node).__name__} is not known here")
+        return value
 
     def _step(self) -> None:
         self._steps += 1
@@ -114,26 +118,26 @@ class _Machine:
     def _operate(self, op: ast.AST, left: object, right: object) -> object:
         if type(op) not in _OPERATORS:
             raise ValueError(f"{type(op).__name__} is not known here")
-        if isinstance(op, ast.Mult) and not (isinstance(left, int) and isinstance(right, int)):
-            raise ValueError("only numbers are multiplied")
-        if isinstance(op, ast.Mod) and isinstance(left, str):
-            raise ValueError("texts are not formatted")
+        if isinstance(op, ast.Mult | ast.Mod) and not isinstance(left, int):
+            raise TypeError("only numbers are multiplied and divided")
         return _bounded(_OPERATORS[type(op)](left, right))
 
     def _item(self, container: object, index: ast.expr, names: _Names) -> object:
         if not isinstance(container, str | list):
-            raise ValueError("only texts and lists have items")
-        if isinstance(index, ast.Slice):
-            bounds = (index.lower, index.upper, index.step)
-            return container[slice(*(b and self._whole(b, names) for b in bounds))]
-        return container[self._whole(index, names)]
+            raise TypeError("only texts and lists have items")
+        if not isinstance(index, ast.Slice):
+            return container[self._whole(index, names)]
+        first, end, step = (
+            None if bound is None else self._whole(bound, names)
+            for bound in (index.lower, index.upper, index.step)
+        )
+        return container[first:end:step]
 
     def _whole(self, node: ast.expr, names: _Names) -> int:
-        negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
-        value = self.value(node.operand if negative else node, names)  # type: ignore[attr-defined]
+        value = self.value(node, names)
         if not isinstance(value, int):
-            raise ValueError("an index is a whole number")
-        return -value if negative else value
+            raise TypeError("not a whole number")
+        return value
 
     def _call(self, function: ast.expr, arguments: list[object], names: _Names) -> object:
         match function:
@@ -179,7 +183,7 @@ class _Machine:
 
     def _loop(self, name: str, items: object, body: list[ast.stmt], names: _Names) -> None:
         if not isinstance(items, str | list):
-            raise ValueError("only texts and lists are gone through")
+            raise TypeError("only texts and lists are gone through")
         for item in list(items):
             names[name] = item
             self._do(body, names)

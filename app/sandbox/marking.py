@@ -24,15 +24,11 @@ def is_same(right: str, answer_text: str, *, strict: bool = False) -> bool:
     What counts is the last number, date, weekday, colour, quoted text or list in it, or the JSON;
     where it is strict the whole text must be that JSON.
     """
-    match right[0]:
-        case "{" | "[" if strict:
-            return _same_json(right, answer_text)
-        case "{":
-            return _same_json(right, _last(_OBJECT, answer_text))
-        case "[":
-            return _same_json(right, _last(_LIST, answer_text))
-        case "'":
-            return _last(_QUOTED, answer_text)[1:-1] == right[1:-1] != ""
+    if right.startswith(("{", "[")):
+        kind = _OBJECT if right.startswith("{") else _LIST
+        return _same_json(right, answer_text if strict else _last(kind, answer_text))
+    if right.startswith("'"):
+        return _last(_QUOTED, answer_text)[1:-1] == right[1:-1]
     for word in _WORDS:
         if word.fullmatch(right):
             return _last(word, answer_text).casefold() == right.casefold()

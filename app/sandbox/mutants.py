@@ -48,3 +48,5 @@ def _misread(node: ast.AST) -> None:
             node.ops = [_MISREAD[type(node.ops[0])]()]  # type: ignore[list-item]
         case ast.Constant(value=int() as number):
             node.value = number + 1
+        case _:
+            raise AssertionError("not a node that is misread")

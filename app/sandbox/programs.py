@@ -47,8 +47,8 @@ _STATES = (
     "        if (low + i) % {k} == 0:\n            high = high - low\n        else:\n"
     "            low = low + i\n    return low + high\nf({e})",
     "def f(n):\n    steps = {d}\n    while n > {a}:\n        if n % {k} == 0:\n"
-    "            n = n // {k}\n        else:\n            n = n - {d}\n        steps += {k}\n"
-    "    return steps + n\nf({b}{c})",
+    "            n = n // {k}\n        else:\n            n = n - {e}\n        steps += {d}\n"
+    "    return steps + n\nf({b}{k})",
     "def f(items):\n    best = {a}\n    run = 0\n    for item in items:\n        run = run + item\n"
     "        if item < {c}:\n            run = item\n        if run >= best:\n"
     "            best = run\n    return best - run\nf([{b}, {e}, {f}, {g}, {k}])",
@@ -64,7 +64,7 @@ def _solution(source: str) -> Solution:
     program = parse(source)
     right = _written(outcome(program))
     wrong = list(dict.fromkeys(slip for slip in _misread(program) if slip != right))
-    return solution(right, wrong[:_SLIPS] or [f"{right}0"])
+    return solution(right, wrong[:_SLIPS] or [f"{right[:-1]}0{right[-1]}"])
 
 
 def _misread(program: ast.Module) -> Iterator[str]:

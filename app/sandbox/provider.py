@@ -1,8 +1,7 @@
 """The simulated provider: an OpenAI-compatible service over the simulated models."""
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable
 from hashlib import blake2b
 
 from starlette.applications import Starlette
@@ -14,20 +13,25 @@ from starlette.types import ExceptionHandler
 
 from app.errors import RequestError
 from app.jsontext import Json, dump_json
+from app.sandbox.asked import has_images
+from app.sandbox.completions import chunks, completion
 from app.sandbox.models import MODELS, SimModel
-from app.sandbox.replies import Reply, ToolCall, pieces, prompt_token_count, reply_to
+from app.sandbox.replies import EFFORTS, reply_to
 from app.wire import ChatRequest, parse_request
 
 SEED = 7
 CREATED_S = 1_767_225_600  # 2026-01-01: the simulated models were made then
-_CHOICES = 8
+DELAY_PARAMETER = "sandbox_delay_factor"
+_CHOICES = 128
 _CHUNK_DELAY_SHARE = 0.05
+_LONGEST_DELAY_S = 10.0
 
 
 def sandbox_app(*, seed: int = SEED, delay_factor: float = 1.0) -> Starlette:
     """The provider as an ASGI application.
 
-    Units: `delay_factor` 1 waits a few milliseconds a reply, 0 not at all.
+    Units: `delay_factor` 1 waits a few milliseconds a reply, 0 not at all; at 100 a stream can be
+    watched. A request may bring its own, as `sandbox_delay_factor` in its body.
     Errors: as at OpenAI: 400 for a bad body, 404 for an unknown model or path.
     """
     provider = _Provider(seed, delay_factor)
@@ -56,101 +60,55 @@ class _Provider:
         raw = await request.body()
         try:
             asked = parse_request(raw, {})
+            if (model := MODELS.get(asked.model)) is None:
+                return _unknown_model(asked.model)
+            _check(asked, model)
+            delay_s = model.delay_s * self._factor(asked)
         except RequestError as exc:
             return _error(400, exc.message, code=exc.code, param=exc.param)
-        model = MODELS.get(asked.model)
-        if model is None:
-            return _unknown_model(asked.model)
-        reply = reply_to(asked, model, seed=self._seed)
+        choices = asked.body.get("n") or 1
+        replies = [reply_to(asked, model, seed=self._seed + index) for index in range(choices)]
         identity = f"chatcmpl-{blake2b(raw, digest_size=12).hexdigest()}"
-        await asyncio.sleep(model.delay_s * self._delay_factor)
+        await asyncio.sleep(min(delay_s, _LONGEST_DELAY_S))
         if not asked.stream:
-            return _json(_completion(identity, asked, reply))
+            return _json(completion(identity, asked, replies))
         return StreamingResponse(
-            self._stream(identity, asked, model, reply),
+            _stream(chunks(identity, asked, replies), delay_s * _CHUNK_DELAY_SHARE),
             media_type="text/event-stream",
             headers={"cache-control": "no-cache"},
         )
 
-    async def _stream(
-        self, identity: str, asked: ChatRequest, model: SimModel, reply: Reply
-    ) -> AsyncGenerator[bytes, None]:
-        head = _head(identity, asked, "chat.completion.chunk")
-        for choices in _deltas(asked, reply):
-            yield _event({**head, "choices": choices})
-            await asyncio.sleep(model.delay_s * self._delay_factor * _CHUNK_DELAY_SHARE)
-        if asked.include_usage:
-            yield _event({**head, "choices": [], "usage": _usage(asked, reply)})
-        yield b"data: [DONE]\n\n"
+    def _factor(self, asked: ChatRequest) -> float:
+        factor = asked.body.get(DELAY_PARAMETER, self._delay_factor)
+        if isinstance(factor, bool) or not isinstance(factor, int | float) or factor < 0:
+            raise RequestError(f"{DELAY_PARAMETER} must be 0 or more", param=DELAY_PARAMETER)
+        return float(factor)
 
 
-def _completion(identity: str, asked: ChatRequest, reply: Reply) -> Json:
-    message: Json = {"role": "assistant", "content": reply.text, "refusal": None}
-    if reply.tool_calls:
-        message["content"] = None
-        message["tool_calls"] = [_call(call) for call in reply.tool_calls]
-    choices = [
-        {
-            "index": index,
-            "message": message,
-            "logprobs": None,
-            "finish_reason": reply.finish_reason,
-        }
-        for index in _choices(asked)
-    ]
-    head = _head(identity, asked, "chat.completion")
-    return {**head, "choices": choices, "usage": _usage(asked, reply)}
+async def _stream(data: Iterable[Json], delay_s: float) -> AsyncGenerator[bytes, None]:
+    for chunk in data:
+        yield b"data: " + dump_json(chunk) + b"\n\n"
+        await asyncio.sleep(min(delay_s, _LONGEST_DELAY_S))
+    yield b"data: [DONE]\n\n"
 
 
-def _deltas(asked: ChatRequest, reply: Reply) -> Iterator[list[Json]]:
-    """The `choices` of every chunk: role, pieces of text or of a tool call, the end."""
-    for index in _choices(asked):
-        yield _choice(index, {"role": "assistant", "content": None if reply.tool_calls else ""})
-        for piece in pieces(reply.text):
-            yield _choice(index, {"content": piece})
-        for position, call in enumerate(reply.tool_calls):
-            opening = {**_call(call), "index": position}
-            opening["function"] = {"name": call.name, "arguments": ""}
-            yield _choice(index, {"tool_calls": [opening]})
-            for piece in pieces(call.arguments):
-                delta = {"index": position, "function": {"arguments": piece}}
-                yield _choice(index, {"tool_calls": [delta]})
-        yield _choice(index, {}, reply.finish_reason)
-
-
-def _choice(index: int, delta: Json, finish_reason: str | None = None) -> list[Json]:
-    return [{"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}]
-
-
-def _choices(asked: ChatRequest) -> range:
-    return range(min(asked.body.get("n") or 1, _CHOICES))
-
-
-def _call(call: ToolCall) -> Json:
-    function = {"name": call.name, "arguments": call.arguments}
-    return {"id": call.id, "type": "function", "function": function}
-
-
-def _usage(asked: ChatRequest, reply: Reply) -> Json:
-    prompt_tokens = prompt_token_count(asked)
-    completion_tokens = reply.tokens * len(_choices(asked))
-    return {
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": completion_tokens,
-        "total_tokens": prompt_tokens + completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": reply.reasoning_tokens},
-    }
-
-
-def _head(identity: str, asked: ChatRequest, kind: str) -> Json:
-    return {
-        "id": identity,
-        "object": kind,
-        "created": int(time.time()),
-        "model": asked.model,
-        "system_fingerprint": "sandbox",
-    }
+def _check(asked: ChatRequest, model: SimModel) -> None:
+    """Errors: RequestError for what this model cannot do."""
+    if has_images(asked) and not model.sees:
+        raise RequestError(
+            f"{model.name} takes no images; sim-medium and sim-large do",
+            code="image_content_not_supported",
+            param="messages",
+        )
+    effort = asked.body.get("reasoning_effort")
+    if effort is not None and effort not in EFFORTS:
+        raise RequestError(
+            f"reasoning_effort must be one of {', '.join(EFFORTS)}",
+            code="unsupported_value",
+            param="reasoning_effort",
+        )
+    if (asked.body.get("n") or 1) > _CHOICES:
+        raise RequestError(f"n must be at most {_CHOICES}", param="n")
 
 
 def _described(name: str) -> Json:
@@ -177,7 +135,3 @@ def _error(
 
 def _json(value: Json, status: int = 200) -> Response:
     return Response(dump_json(value), status, media_type="application/json")
-
-
-def _event(value: Json) -> bytes:
-    return b"data: " + dump_json(value) + b"\n\n"

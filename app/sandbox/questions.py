@@ -146,4 +146,3 @@ def _half(rng: Random, topics: Sequence[Topic]) -> Iterator[tuple[Template, Draw
 
 def _templates(topic: Topic, difficulty: Difficulty) -> list[Template]:
     return [t for t in TEMPLATES if t.topic == topic and t.difficulty == difficulty]
-

@@ -104,13 +104,17 @@ class DemoReport:
         return None
 
     def hindsight_usd_per_1000(self) -> float | None:
-        """What the cheapest right tier costs, question by question; the lowest where none is."""
+        """What the cheapest right tier costs, question by question.
+
+        Where none is right, the lowest that answered; questions that nobody answered are left out.
+        """
         costs: list[float | None] = []
         for row in zip(*(run.served for run in self.fixed), strict=True):
-            cheapest = next((served for served in row if served.right), row[0])
-            costs.append(cheapest.cost_usd)
+            if answered := [served for served in row if not served.failed]:
+                cheapest = next((served for served in answered if served.right), answered[0])
+                costs.append(cheapest.cost_usd)
         total = total_usd(costs)
-        return None if total is None else total / len(costs) * 1000
+        return None if total is None or not costs else total / len(costs) * 1000
 
     def sentences(self) -> list[str]:
         """The verdict in words, good or bad."""
@@ -193,7 +197,8 @@ class DemoReport:
 
     def _trouble(self) -> list[str]:
         failed = [f"{run.failed} of {run.name}" for run in self.runs if run.failed]
-        return [f"Requests that failed, counted as not right: {', '.join(failed)}."] * bool(failed)
+        what = "Requests that failed, or that the tier cannot take, counted as not right"
+        return [f"{what}: {', '.join(failed)}."] * bool(failed)
 
 
 def percent(share: float) -> str:

@@ -17,8 +17,12 @@ from app.sandbox.toolbox import (
     UNITS,
 )
 
-_CITIES = ("Athens", "Berlin", "Cairo", "Dublin", "Geneva", "Helsinki", "Kyoto", "Lima", "Nairobi")
+_CITIES = (
+    "Athens", "Berlin", "Cairo", "Dublin", "Geneva", "Helsinki", "Kyoto", "Lima", "Nairobi",
+    "Ottawa", "Prague", "Quito", "Rome", "Santiago", "Tunis", "Vienna", "Warsaw", "Zagreb",
+)  # fmt: skip
 _PEOPLE = ("Aisha", "Boris", "Carla", "Dmitri", "Emma", "Fatima", "Georg", "Hanna", "Igor", "Julia")
+_SURNAMES = ("Ahmed", "Brown", "Castro", "Dias", "Evans", "Ferrari", "Grant", "Haas", "Ito", "Kaya")
 _TITLES = ("Offsite", "Conference", "Summer Camp", "Audit", "Trade Fair", "Workshop")
 _PLURALS = {"foot": "feet"} | {unit: f"{unit}s" for unit in UNITS if unit != "foot"}
 _SINGULARS = {plural: unit for unit, plural in _PLURALS.items()}
@@ -131,7 +135,7 @@ def _date(rng: Random) -> str:
 
 
 def _draw_now(rng: Random) -> Slots:
-    return {"w1": rng.choice(_CITIES), "w2": rng.choice(_PEOPLE)}
+    return {"w1": rng.choice(_CITIES), "w2": f"{rng.choice(_PEOPLE)} {rng.choice(_SURNAMES)}"}
 
 
 def _draw_unit(rng: Random) -> Slots:

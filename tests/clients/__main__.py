@@ -27,9 +27,10 @@ from tests.support.gateway import configuration
 TURN_S: Final = HELD_S + 50
 LINE_BYTES: Final = 4 * 1024 * 1024
 HOLD_S: Final = 2.0
+SHOWN: Final = 600
 PATIENT: Final = {"connect_s": 5, "first_byte_s": TURN_S, "idle_s": TURN_S}
 
-Cell = Literal["ok", "FAILED", "–"]
+Cell = Literal["ok", "FAILED", "-"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ async def _collect(
     try:
         for scenario in scenarios:
             if scenario.action in client.lacks:
-                results.append(Result(client.name, scenario.name, "–"))
+                results.append(Result(client.name, scenario.name, "-"))
                 continue
             seen = await driver.turn(scenario, url)
             asked = provider.asked(client.name, scenario.name)
@@ -176,11 +177,12 @@ def _raised_differences(client: Client, expected: object, seen: Json) -> Sequenc
     if raised is None:
         return ["raised nothing"]
     wanted = client.errors[expected["status"]] if expected else client.broken
-    return [
+    found = [
         f"raised {key} {raised.get(key)!r} instead of {value!r}"
-        for key, value in {**expected, "class": wanted}.items()
+        for key, value in expected.items()
         if raised.get(key) != value
     ]
+    return found if wanted in raised["is"] else [*found, f"raised {raised['is']}, no {wanted}"]
 
 
 def _short(value: object) -> str:
@@ -199,7 +201,7 @@ def _show(clients: Sequence[Client], results: Sequence[Result]) -> None:
     for result in results:
         if result.cell == "FAILED":
             lines += [f"{result.client} / {result.scenario}: {'; '.join(result.wrong)}"]
-            lines += [f"    saw {_short(result.seen)}"]
+            lines += [f"    saw {json.dumps(result.seen, ensure_ascii=False)[:SHOWN]}"]
     sys.stdout.write("\n".join(lines) + "\n")
 
 

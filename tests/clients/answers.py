@@ -1,9 +1,10 @@
 """What the scripted provider answers: completions, streams and errors as bytes."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 import orjson
+from typing_extensions import Unpack
 
 from tests.clients.upstream import Asked, Ending, Json, Play, Reply
 
@@ -21,40 +22,35 @@ def says(*parts: str, finish: str = "stop", first_after_s: float = 0.0) -> Play:
     """This text: joined in a plain reply, a delta each in a stream."""
     message: Json = {"role": "assistant", "content": "".join(parts), "refusal": None}
     deltas: Deltas = [{"content": part} for part in parts]
-
-    def play(asked: Asked) -> Reply:
-        return _answer(asked, message, deltas, finish, first_after_s)
-
-    return play
+    return lambda asked: _answer(asked, message, deltas, finish, first_after_s)
 
 
-def calls(
-    name: str, arguments: str, *, pieces: int = 3, repeats_id: bool = False, numbered: bool = True
-) -> Play:
-    """A tool call, `call_1`; a stream cuts its arguments into about this many pieces.
+class Streaming(TypedDict, total=False):
+    """How a tool call is streamed: its arguments in `pieces`, as one provider or another does.
 
-    `repeats_id`: as some providers do, id and name stand in every delta. `numbered`: no `index`.
+    `repeats_id`: id and name stand in every delta. `numbered`: there is an `index`.
     """
-    called = {"name": name, "arguments": arguments}
-    named: Json = {"id": "call_1", "type": "function"}
-    message: Json = {
-        "role": "assistant",
-        "content": None,
-        "tool_calls": [{**named, "function": called}],
-    }
-    size = -(-len(arguments) // pieces)
+
+    pieces: int
+    repeats_id: bool
+    numbered: bool
+
+
+def calls(name: str, arguments: str, **how: Unpack[Streaming]) -> Play:
+    """A tool call, `call_1`."""
+    called, named = {"name": name, "arguments": arguments}, {"id": "call_1", "type": "function"}
+    call = {**named, "function": called}
+    message: Json = {"role": "assistant", "content": None, "tool_calls": [call]}
+    size = -(-len(arguments) // how.get("pieces", 3))
     cuts = [arguments[at : at + size] for at in range(0, len(arguments), size)]
-    place: Json = {"index": 0} if numbered else {}
+    repeats = how.get("repeats_id", False)
+    place: Json = {"index": 0} if how.get("numbered", True) else {}
+    again: Json = {**place, **(named if repeats else {})}
+    function: Json = {"name": name} if repeats else {}
     first: Json = {**place, **named, "function": {"name": name, "arguments": cuts[0]}}
-    again: Json = {**place, **named} if repeats_id else place
-    function: Json = {"name": name} if repeats_id else {}
     later = [{**again, "function": {**function, "arguments": cut}} for cut in cuts[1:]]
-    deltas: Deltas = [{"tool_calls": [call]} for call in (first, *later)]
-
-    def play(asked: Asked) -> Reply:
-        return _answer(asked, message, deltas, "tool_calls", 0.0)
-
-    return play
+    deltas: Deltas = [{"tool_calls": [delta]} for delta in (first, *later)]
+    return lambda asked: _answer(asked, message, deltas, "tool_calls", 0.0)
 
 
 def fills(value: Json) -> Play:
@@ -70,9 +66,15 @@ def fills(value: Json) -> Play:
     return play
 
 
-def fails(status: int, code: str | None = None, *headers: str) -> Play:
+def fails(
+    status: int,
+    code: str | None = None,
+    *,
+    message: str = "no",
+    headers: Sequence[str] = (),
+) -> Play:
     """An HTTP error in OpenAI's envelope."""
-    error = {"message": f"scripted {status}", "type": "scripted", "param": None, "code": code}
+    error = {"message": message, "type": "scripted", "param": None, "code": code}
     return lambda _: Reply([orjson.dumps({"error": error})], status=status, headers=headers)
 
 

@@ -14,6 +14,9 @@ HERE: Final = Path(__file__).parent
 # Inside the project's own .venv: ignored by git, and gone with `make clean`.
 ENVIRONMENTS: Final = ROOT / ".venv" / "clients"
 NODE: Final = ENVIRONMENTS / "node"
+NODE_FILES: Final = [
+    HERE / "node" / name for name in ("package.json", "package-lock.json", ".npmrc")
+]
 STAMP: Final = "made-from"
 
 OPENAI: Final[Mapping[int, str]] = {
@@ -22,10 +25,18 @@ OPENAI: Final[Mapping[int, str]] = {
     429: "RateLimitError",
     502: "InternalServerError",
 }
+PYDANTIC_AI: Final[Mapping[int, str]] = {
+    400: "ModelContextWindowExceededError",
+    404: "ModelNotFoundError",
+    429: "ModelRateLimitError",
+    502: "ModelServerError",
+}
+VERCEL: Final[Mapping[int, str]] = dict.fromkeys(OPENAI, "APICallError")
+
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """`errors`: its exception for each status; `broken`: its exceptions for a stream that breaks.
+    """`errors`: its exception for each status; `broken`: the one for a stream that breaks.
 
     `lacks` names the actions it has not.
     """
@@ -34,7 +45,7 @@ class Client:
     driver: str
     errors: Mapping[int, str]
     broken: str
-    lacks: frozenset[str] = frozenset()
+    lacks: frozenset[str] = frozenset({"asks_again"})
 
     @property
     def needs_node(self) -> bool:
@@ -52,8 +63,8 @@ class Client:
 CLIENTS: Final = (
     Client("openai-3", "with_openai", OPENAI, "APIError"),
     Client("openai-2", "with_openai", OPENAI, "APIError"),
-    Client("langchain", "with_langchain", OPENAI, "APIError"),
-    Client("pydantic-ai", "with_pydantic_ai", OPENAI, "APIError"),
+    Client("langchain", "with_langchain", {**OPENAI, 400: "ContextOverflowError"}, "APIError"),
+    Client("pydantic-ai", "with_pydantic_ai", PYDANTIC_AI, "ModelAPIError", frozenset()),
     Client(
         "instructor",
         "with_instructor",
@@ -62,7 +73,7 @@ CLIENTS: Final = (
         lacks=frozenset({"stream_usage", "tools", "tools_stream"}),
     ),
     Client("openai-node", "with_openai.mjs", OPENAI, "APIError"),
-    Client("vercel-ai", "with_vercel_ai.mjs", OPENAI, "APIError"),
+    Client("vercel-ai", "with_vercel_ai.mjs", VERCEL, "StreamProviderError"),
 )
 
 
@@ -72,6 +83,11 @@ def runnable() -> Sequence[Client]:
         return CLIENTS
     sys.stdout.write("node or npm is missing: ONLY THE PYTHON HALF OF THE MATRIX IS RUN\n")
     return [client for client in CLIENTS if not client.needs_node]
+
+
+def pins_of(name: str) -> Path:
+    """The file that a Python client's environment is made from."""
+    return HERE / "pins" / f"requirements-{name}.txt"
 
 
 async def prepare(clients: Sequence[Client]) -> None:
@@ -85,7 +101,7 @@ async def prepare(clients: Sequence[Client]) -> None:
 
 async def _prepare_python(name: str) -> None:
     folder = ENVIRONMENTS / name
-    pins = HERE / "pins" / f"requirements-{name}.txt"
+    pins = pins_of(name)
     if _stands(folder, [pins]):
         return
     await _run(sys.executable, "-m", "venv", "--clear", str(folder))
@@ -95,14 +111,13 @@ async def _prepare_python(name: str) -> None:
 
 
 async def _prepare_node() -> None:
-    files = [HERE / "node" / name for name in ("package.json", "package-lock.json", ".npmrc")]
-    if not _stands(NODE, files):
+    if not _stands(NODE, NODE_FILES):
         shutil.rmtree(NODE, ignore_errors=True)
         NODE.mkdir(parents=True)
-        for file in files:
+        for file in NODE_FILES:
             shutil.copy(file, NODE)
         await _run("npm", "ci", "--prefix", str(NODE), "--silent")
-        _stamp(NODE, files)
+        _stamp(NODE, NODE_FILES)
     # Modules are looked for beside the file that imports them.
     for driver in (HERE / "drivers").glob("*.mjs"):
         shutil.copy(driver, NODE)

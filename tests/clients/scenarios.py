@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from typing_extensions import Unpack
+
 from tests.clients.answers import (
     COMPLETION_TOKENS,
     DONE,
     PROMPT_TOKENS,
     USAGE,
+    Streaming,
     calls,
     event,
     fails,
@@ -30,6 +33,7 @@ ANSWER: Json = {"text": TEXT, "finish": "stop"}
 BONN = ["call_1", "weather", {"city": "Bonn"}]
 ADA: Json = {"name": "Ada", "age": 36}
 LARGE = "x" * 300_000
+TOO_LONG = "Input tokens exceed the configured limit of 1000 tokens."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +69,9 @@ def accepted(answer: Play) -> Play:
     return lambda asked: (verdict(True) if asked.judging else answer)(asked)
 
 
-def calls_weather(**more: bool | int) -> Play:
+def tool_loop(**how: Unpack[Streaming]) -> Play:
     """A tool call, and an answer once its result is there."""
-    call, answer = calls("weather", '{"city":"Bonn"}', **more), says(*PARTS)
+    call, answer = calls("weather", '{"city":"Bonn"}', **how), says(*PARTS)
     return accepted(lambda asked: (answer if asked.after_tool else call)(asked))
 
 
@@ -102,36 +106,15 @@ CUT_SHORT = OPENING + REST[: REST.index(b"\xe2\x80\xa8") + 1]
 
 def _streams() -> list[Scenario]:
     told: Json = {**ANSWER, "usage": USED}
-    live = {"model": "large"}
     return [
         Scenario("stream", "stream", accepted(says(*PARTS)), {**ANSWER, "pieces": 3}),
         Scenario("stream-usage", "stream_usage", accepted(says(*PARTS)), told, asked=["small"]),
-        Scenario("stream-live", "stream_usage", says(*PARTS), {**told, "pieces": 3}, **live),
         Scenario(
             "stream-escalated",
             "stream_usage",
             climbs(says("wrong"), says(*PARTS)),
             told,
             asked=["small", "medium"],
-        ),
-        Scenario(
-            "stream-by-byte",
-            "stream_usage",
-            streams(*(WHOLE[at : at + 1] for at in range(len(WHOLE)))),
-            told,
-            **live,
-        ),
-        Scenario("stream-odd-frames", "stream_usage", streams(ODD), told, **live),
-        Scenario("stream-usage-often", "stream_usage", streams(USAGE_EVERYWHERE), told, **live),
-        Scenario(
-            "stream-without-role", "stream", streams(REST, DONE), {"text": "".join(PARTS[1:])},
-            **live,
-        ),
-        Scenario("stream-large-delta", "stream", says(LARGE), {"text": LARGE}, **live),
-        Scenario("stream-length", "stream", says("cut", finish="length"), {"finish": "length"},
-                 **live),
-        Scenario(
-            "stream-without-done", "stream", streams(OPENING, REST), ANSWER, **live
         ),
         Scenario(
             "stream-held",
@@ -141,7 +124,21 @@ def _streams() -> list[Scenario]:
             asked=["small"],
             slow=True,
         ),
+        _live("stream-live", says(*PARTS), {**told, "pieces": 3}),
+        _live("stream-by-byte", streams(*(WHOLE[i : i + 1] for i in range(len(WHOLE)))), told),
+        _live("stream-odd-frames", streams(ODD), told),
+        _live("stream-usage-often", streams(USAGE_EVERYWHERE), told),
+        _live("stream-without-role", streams(REST, DONE), {"text": "".join(PARTS[1:])}),
+        _live("stream-without-done", streams(OPENING, REST), ANSWER),
+        _live("stream-large-delta", says(LARGE), {"text": LARGE}),
+        _live("stream-length", says("cut", finish="length"), {"finish": "length"}),
     ]
+
+
+def _live(name: str, play: Play, expected: Json) -> Scenario:
+    """A stream from a pinned tier, whose chunks are passed on as they come."""
+    action = "stream_usage" if "usage" in expected else "stream"
+    return Scenario(name, action, play, expected, model="large", asked=["large"])
 
 
 def _plain() -> list[Scenario]:
@@ -158,7 +155,10 @@ def _plain() -> list[Scenario]:
             asked=["small", "medium"],
         ),
         Scenario(
-            "plain-length", "plain", says("cut", finish="length"), {"finish": "length"},
+            "plain-length",
+            "plain",
+            says("cut", finish="length"),
+            {"finish": "length"},
             model="large",
         ),
     ]
@@ -167,12 +167,12 @@ def _plain() -> list[Scenario]:
 def _tools() -> list[Scenario]:
     seen: Json = {"calls": [BONN], "text": TEXT}
     return [
-        Scenario("tools", "tools", calls_weather(), seen),
-        Scenario("tools-stream", "tools_stream", calls_weather(), seen),
-        Scenario("tools-stream-live", "tools_stream", calls_weather(), seen, model="large"),
-        Scenario("tools-in-one-delta", "tools_stream", calls_weather(pieces=1), seen),
-        Scenario("tools-id-repeated", "tools_stream", calls_weather(repeats_id=True), seen),
-        Scenario("tools-without-index", "tools_stream", calls_weather(numbered=False), seen),
+        Scenario("tools", "tools", tool_loop(), seen),
+        Scenario("tools-stream", "tools_stream", tool_loop(), seen),
+        Scenario("tools-stream-live", "tools_stream", tool_loop(), seen, model="large"),
+        Scenario("tools-in-one-delta", "tools_stream", tool_loop(pieces=1), seen),
+        Scenario("tools-id-repeated", "tools_stream", tool_loop(repeats_id=True), seen),
+        Scenario("tools-without-index", "tools_stream", tool_loop(numbered=False), seen),
     ]
 
 
@@ -197,6 +197,10 @@ def _structured() -> list[Scenario]:
                 asked=["small", "medium"],
             ),
         ]
+    again = at_first(ill_formed, well_formed)
+    found.append(
+        Scenario("structured-asked-again", "asks_again", again, {"value": ADA}, model="large")
+    )
     return found
 
 
@@ -208,7 +212,7 @@ def _errors() -> list[Scenario]:
         (
             "too-long",
             "auto",
-            fails(400, "context_length_exceeded"),
+            fails(400, "context_length_exceeded", message=TOO_LONG),
             _raised(400, "context_length_exceeded"),
             ladder,
         ),
@@ -217,7 +221,7 @@ def _errors() -> list[Scenario]:
         (
             "rate-limited",
             "auto",
-            fails(429, None, "retry-after: 7"),
+            fails(429, headers=["retry-after: 7"]),
             {**_raised(429, "upstream_rate_limited"), "retry_after": "7"},
             ladder,
         ),
@@ -234,7 +238,7 @@ def _raised(status: int, code: str) -> Json:
 
 
 def _retries() -> list[Scenario]:
-    limited, answer = fails(429, None, "retry-after: 1"), says(*PARTS)
+    limited, answer = fails(429, headers=["retry-after: 1"]), says(*PARTS)
     twice = ["small", "medium", "large", "small"]
     return [
         Scenario(
@@ -256,10 +260,7 @@ def _broken() -> list[Scenario]:
         "error-event": streams(OPENING, ERROR_EVENT, DONE, pause_s=0.1),
         "garbage": streams(OPENING, b"data: {not json}\n\n", pause_s=0.1),
     }
-    live = [
-        Scenario(f"broken-{how}", "stream", play, seen, model="large")
-        for how, play in broken.items()
-    ]
+    live = [_live(f"broken-{how}", play, seen) for how, play in broken.items()]
     held = Scenario(
         "broken-unseen",
         "stream",
@@ -271,5 +272,11 @@ def _broken() -> list[Scenario]:
 
 
 SCENARIOS: Final = (
-    *_plain(), *_streams(), *_tools(), *_structured(), *_errors(), *_retries(), *_broken()
+    *_plain(),
+    *_streams(),
+    *_tools(),
+    *_structured(),
+    *_errors(),
+    *_retries(),
+    *_broken(),
 )

@@ -6,7 +6,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import orjson
 import pytest
+from qdrant_edge import (
+    Distance,
+    EdgeConfig,
+    EdgeShard,
+    EdgeVectorParams,
+    KeywordIndexParams,
+    Point,
+    UpdateOperation,
+)
 
 from app.errors import StoreDownError, StoreError, StoreLockedError
 from app.store import EdgeStore
@@ -14,8 +24,10 @@ from app.store.optimizer import Optimizer
 from tests.support.records import (
     DIMENSION,
     direction,
+    evidence,
     found,
     insert,
+    note,
     record,
     until,
 )
@@ -83,6 +95,42 @@ async def test_records_survive_upkeep_and_the_writes_during_it(tmp_path: Path) -
         assert [path.name for path in (tmp_path / "edge").glob("generation-*")] == [
             "generation-000002"
         ]
+
+
+async def test_evidence_survives_upkeep_and_what_is_noted_during_it(tmp_path: Path) -> None:
+    kept = [record() for _ in range(60)]
+    async with edge(tmp_path, optimizer=slowly(0.3)) as store:
+        await store.write([insert(one, direction(1)) for one in kept])
+        await store.write([note(one, "before", evidence()) for one in kept])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(store.upkeep)
+            for one in kept:
+                await store.write([note(one, "during", evidence()), insert(record())])
+        assert (tmp_path / "edge/CURRENT").read_text() == "generation-000002"
+        await store.write([note(one, "after", evidence()) for one in kept])
+    async with edge(tmp_path) as store:
+        assert await store.count() == 120
+        for one in kept:
+            again = await store.get(one.id, tenant="local")
+            assert again is not None
+            assert again.evidence.keys() == {"before", "during", "after"}
+
+
+async def test_a_store_of_an_earlier_version_finds_conversations(tmp_path: Path) -> None:
+    directory = tmp_path / "edge/generation-000001"
+    directory.mkdir(parents=True)
+    vectors = {"question": EdgeVectorParams(size=DIMENSION, distance=Distance.Cosine)}
+    shard = EdgeShard.create(str(directory), EdgeConfig(vectors=vectors))
+    for name in ("tenant", "embedder"):
+        index = KeywordIndexParams(is_tenant=name == "tenant")
+        shard.update(UpdateOperation.create_field_index(name, index))
+    talk = [record(conversation="talk", time_s=float(turn)) for turn in range(3)]
+    points = [Point(one.id, {}, orjson.loads(one.to_json())) for one in talk]
+    shard.update(UpdateOperation.upsert_points(points))
+    shard.close()
+    for _ in range(2):
+        async with edge(tmp_path) as store:
+            assert await store.last_in_conversation("talk", tenant="local") == talk[-1]
 
 
 async def test_upkeep_starts_by_itself_after_enough_new_records(tmp_path: Path) -> None:

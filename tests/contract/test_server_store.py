@@ -18,8 +18,10 @@ from app.store import build_store
 from tests.support.records import (
     DIMENSION,
     direction,
+    evidence,
     found,
     insert,
+    note,
     record,
 )
 
@@ -75,6 +77,7 @@ class ScriptedQdrant(http.server.BaseHTTPRequestHandler):
 
     write_status = "completed"
     http_status = 200
+    indexes: tuple[str, ...] = ()
     asked: ClassVar[list[tuple[str, str, bytes]]] = []
 
     def do_GET(self) -> None:
@@ -97,7 +100,9 @@ class ScriptedQdrant(http.server.BaseHTTPRequestHandler):
                             "flush_interval_sec": 5,
                         },
                     },
-                    "payload_schema": {},
+                    "payload_schema": {
+                        name: {"data_type": "keyword", "points": 0} for name in self.indexes
+                    },
                 }
             )
 
@@ -108,6 +113,16 @@ class ScriptedQdrant(http.server.BaseHTTPRequestHandler):
             self._answer({"operation_id": 1, "status": type(self).write_status})
         else:
             self._answer(True)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.asked.append((self.path, self.headers.get("api-key", ""), body))
+        self._answer(
+            [
+                {"operation_id": number, "status": type(self).write_status}
+                for number, _ in enumerate(orjson.loads(body)["operations"])
+            ]
+        )
 
     @override
     def log_message(self, format: str, *args: object) -> None:
@@ -143,14 +158,66 @@ async def test_the_servers_collection_is_made_and_written_to(
     kept = record()
     await store.write([insert(kept, direction(1))])
     await store.close()
-    (create, _, vectors), tenant, embedder, (write, key, points) = server.asked
+    (create, _, vectors), *indexes, (write, key, points) = server.asked
     assert (create, key) == ("/collections/autoshift", "key")
     assert orjson.loads(vectors)["vectors"]["question"]["size"] == DIMENSION
-    assert orjson.loads(tenant[2])["field_schema"] == {"type": "keyword", "is_tenant": True}
-    assert orjson.loads(embedder[2])["field_name"] == "embedder"
+    assert [orjson.loads(body) for _, _, body in indexes] == [
+        {"field_name": "tenant", "field_schema": {"type": "keyword", "is_tenant": True}},
+        {"field_name": "embedder", "field_schema": {"type": "keyword"}},
+        {"field_name": "conversation", "field_schema": {"type": "keyword"}},
+        {"field_name": "time_s", "field_schema": {"type": "float"}},
+    ]
     assert write == "/collections/autoshift/points?wait=true"
     assert orjson.loads(points)["update_mode"] == "insert_only"
     assert orjson.loads(points)["points"][0]["id"] == kept.id
+
+
+async def test_a_collection_of_an_earlier_version_gets_the_indexes_it_lacks(
+    qdrant: tuple[type[ScriptedQdrant], str],
+) -> None:
+    server, url = qdrant
+    server.indexes = ("tenant", "embedder")
+    server.asked.append(("it exists", "", b""))
+    store = build_store(StoreSection(url=url), dimension=DIMENSION, api_key=None)
+    await store.open()
+    await store.close()
+    assert [orjson.loads(body)["field_name"] for _, _, body in server.asked[1:]] == [
+        "conversation",
+        "time_s",
+    ]
+
+
+async def test_notes_are_one_request_after_the_inserts_before_them(
+    qdrant: tuple[type[ScriptedQdrant], str],
+) -> None:
+    server, url = qdrant
+    store = build_store(StoreSection(url=url), dimension=DIMENSION, api_key=None)
+    await store.open()
+    first, second = record(), record()
+    await store.write(
+        [
+            insert(first),
+            note(first, "0a", evidence()),
+            insert(second),
+            note(second, "0b", evidence()),
+        ]
+    )
+    (inserted, _, points), (noted, _, body) = server.asked[-2:]
+    assert inserted == "/collections/autoshift/points?wait=true"
+    assert len(orjson.loads(points)["points"]) == 2
+    assert noted == "/collections/autoshift/points/batch?wait=true"
+    operations = [each["set_payload"] for each in orjson.loads(body)["operations"]]
+    assert [each["key"] for each in operations] == ["evidence", "evidence"]
+    assert operations[0]["payload"]["0a"]["by"] == "large"
+    assert operations[1]["filter"]["must"] == [
+        {"has_id": [second.id]},
+        {"key": "tenant", "match": {"value": "local"}},
+        {"is_empty": {"key": "evidence.0b"}},
+    ]
+    server.write_status = "wait_timeout"
+    with pytest.raises(StoreDownError, match="wait_timeout"):
+        await store.write([note(first, "0c", evidence())])
+    await store.close()
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,19 @@ import pytest
 from qdrant_client import AsyncQdrantClient
 
 from app.errors import StoreError, StoreMismatchError
-from app.store import EdgeStore, Insert, RecordStore
+from app.store import EdgeStore, Insert, Note, Operation, RecordStore
 from app.store.server import ServerStore, connect
-from tests.support.records import DIMENSION, EMBEDDER, direction, found, insert, new_id, record
+from tests.support.records import (
+    DIMENSION,
+    EMBEDDER,
+    direction,
+    evidence,
+    found,
+    insert,
+    new_id,
+    note,
+    record,
+)
 
 QDRANT_URL = os.environ.get("QDRANT_URL")  # noqa: TID251 - where the tests' own server is
 
@@ -173,11 +183,98 @@ async def test_what_can_never_be_stored_is_refused_for_good(stores: Stores) -> N
             Insert(kept.id, "other", kept.to_json(), None),
             insert(kept, direction(0, dimension=3)),
             insert(kept, direction(float("nan"))),
+            Note("not-a-uuid", "local", "0a", orjson.dumps(evidence())),
+            Note(kept.id, "local", "attempts[0].tier", orjson.dumps(evidence())),
+            Note(kept.id, "local", "0a", b"{"),
+            Note(kept.id, "local", "0a", b'{"valid": true}'),
         ):
             with pytest.raises(StoreError) as caught:
                 await store.write([hopeless])
             assert not caught.value.retryable
         assert await store.count() == 0
+
+
+async def test_a_note_adds_its_evidence_and_changes_nothing_else(stores: Stores) -> None:
+    kept, other = record(task="sums"), record()
+    first, second = evidence("large"), evidence("small", valid=False)
+    async with stores.open() as store:
+        await store.write([insert(kept, direction(1)), insert(other), note(kept, "0a", first)])
+        await store.write([note(kept, "b-_1", second)])
+        kept.evidence = {"0a": first, "b-_1": second}
+        assert await store.get(kept.id, tenant="local") == kept
+        assert await store.get(other.id, tenant="local") == other
+        (neighbour,) = await store.search(direction(1), tenant="local", embedder=EMBEDDER, limit=9)
+        assert neighbour.record == kept
+        assert await store.count() == 2
+
+
+async def test_the_first_evidence_of_an_id_stays(stores: Stores) -> None:
+    kept = record()
+    async with stores.open() as store:
+        await store.write([insert(kept), note(kept, "0a", evidence(valid=False))])
+        await store.write([note(kept, "0a", evidence(valid=True))])
+        await store.write([note(kept, "0a", evidence(valid=False))])
+        kept.evidence = {"0a": evidence(valid=False)}
+        assert await store.get(kept.id, tenant="local") == kept
+
+
+async def test_a_replayed_insert_keeps_the_evidence(stores: Stores) -> None:
+    kept = record()
+    operations: list[Operation] = [insert(kept, direction(1)), note(kept, "0a", evidence())]
+    async with stores.open() as store:
+        await store.write(operations)
+        await store.write(operations[:1])
+        await store.write(operations)
+        kept.evidence = {"0a": evidence()}
+        assert await store.get(kept.id, tenant="local") == kept
+
+
+async def test_a_note_on_what_is_not_its_tenants_record_does_nothing(stores: Stores) -> None:
+    mine, missing = record(), record()
+    async with stores.open() as store:
+        await store.write([insert(mine)])
+        await store.write(
+            [note(mine, "0a", evidence(), tenant="other"), note(missing, "0a", evidence())]
+        )
+        assert await store.get(mine.id, tenant="local") == mine
+        assert await store.get(missing.id, tenant="local") is None
+        assert await store.count() == 1
+
+
+async def test_a_record_of_an_earlier_version_can_be_noted_on(stores: Stores) -> None:
+    kept = record()
+    body = orjson.loads(kept.to_json())
+    del body["evidence"]
+    async with stores.open() as store:
+        await store.write([Insert(kept.id, "local", orjson.dumps(body), None)])
+        await store.write([note(kept, "0a", evidence())])
+        kept.evidence = {"0a": evidence()}
+        assert await store.get(kept.id, tenant="local") == kept
+
+
+async def test_many_operations_are_applied_in_one_write(stores: Stores) -> None:
+    kept = [record() for _ in range(150)]
+    async with stores.open() as store:
+        operations: list[Operation] = []
+        for one in kept:
+            operations += [insert(one), note(one, "0a", evidence())]
+        await store.write(operations)
+        for one in kept:
+            found_again = await store.get(one.id, tenant="local")
+            assert found_again is not None
+            assert found_again.evidence == {"0a": evidence()}
+
+
+async def test_the_last_record_of_a_conversation_is_found(stores: Stores) -> None:
+    talk = 'talk: "caf\u00e9"/1.0[]'
+    turns = [record(conversation=talk, time_s=1.0 + turn) for turn in (*range(99), 120, *range(99))]
+    async with stores.open() as store:
+        await store.write([insert(record(time_s=500.0)), *map(insert, turns)])
+        await store.write([insert(record(conversation="another", time_s=400.0))])
+        await store.write([insert(record(conversation=talk, tenant="other", time_s=300.0))])
+        assert await store.last_in_conversation(talk, tenant="local") == turns[99]
+        assert await store.last_in_conversation("talk", tenant="local") is None
+        assert await store.last_in_conversation("another", tenant="other") is None
 
 
 async def test_records_are_there_after_a_reopening(stores: Stores) -> None:

@@ -18,6 +18,8 @@ Json: TypeAlias = dict[str, Any]
 CHAT = "/v1/chat/completions"
 MIB = 1024 * 1024
 
+CALLED: Json = {"role": "assistant", "content": None}
+
 BODIES: list[tuple[object, int, str, str | None]] = [
     ({}, 400, "missing_required_parameter", "model"),
     ({"model": "auto"}, 400, "missing_required_parameter", "messages"),
@@ -36,12 +38,14 @@ BODIES: list[tuple[object, int, str, str | None]] = [
     (chat(messages=[{"role": ["user"]}]), 400, "invalid_value", "messages[0].role"),
     (chat(messages=[{"role": "user", "content": 7}]), 400, "invalid_type", "messages[0].content"),
     (chat(messages=[{"role": "user", "content": {}}]), 400, "invalid_type", "messages[0].content"),
+    (chat(messages=[CALLED | {"tool_calls": 7}]), 400, "invalid_type", "messages[0].tool_calls"),
+    (chat(messages=[CALLED | {"tool_calls": [7]}]), 400, "invalid_type", "messages[0].tool_calls"),
     (chat(stream="yes"), 400, "invalid_type", "stream"),
     (chat(stream=True, stream_options=[1]), 400, "invalid_type", "stream_options"),
     (chat(n=0), 400, "invalid_value", "n"),
     (chat(n="2"), 400, "invalid_type", "n"),
     (chat(n=True), 400, "invalid_type", "n"),
-    (chat(n=10**30), 400, "invalid_type", "n"),
+    (chat(n=10**30), 400, "invalid_value", "n"),
     (chat(max_tokens=-1), 400, "invalid_value", "max_tokens"),
     (chat(max_completion_tokens=1.5), 400, "invalid_type", "max_completion_tokens"),
     (chat(tools={}), 400, "invalid_type", "tools"),
@@ -118,7 +122,7 @@ MESSAGES: dict[str, list[Json]] = {
     "odd part types": [{"role": "user", "content": [{"type": ["text"]}, {"type": {}}]}],
     "no user": [{"role": "system", "content": "be nice"}],
     "only an assistant": [{"role": "assistant", "content": "hello"}],
-    "odd tool calls": [{"role": "assistant", "tool_calls": 7}, {"role": "user", "content": "x"}],
+    "empty tool calls": [CALLED | {"tool_calls": [{}]}, {"role": "tool", "content": "x"}],
     "a tool's result": [{"role": "tool", "content": "x", "tool_call_id": 7}],
     "zero width": [{"role": "user", "content": "\u200b\u200d\ufeff"}],
     "right to left": [{"role": "user", "content": "\u202eabc"}],

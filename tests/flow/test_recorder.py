@@ -4,8 +4,6 @@ import math
 import random
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -13,8 +11,17 @@ import pytest
 
 from app.recorder import Recorder
 from app.records import Record
-from app.store import EdgeStore, Outbox, RecordStore
-from tests.support.records import DIMENSION, EMBEDDER, direction, new_id, record, until
+from app.store import EdgeStore, Outbox
+from tests.support.records import (
+    EMBEDDER,
+    delivered,
+    direction,
+    edge,
+    new_id,
+    record,
+    running,
+    until,
+)
 from tests.support.scripted_store import ScriptedStore
 
 pytestmark = pytest.mark.anyio
@@ -28,47 +35,12 @@ class Observed:
         self.seen.append((kept.id, acknowledged))
 
 
-@asynccontextmanager
-async def running(
-    store: RecordStore,
-    path: Path,
-    *,
-    observe: Callable[[Record, bool], None] | None = None,
-    capacity_bytes: int = 1 << 20,
-    keep_s: float = 60,
-) -> AsyncGenerator[Recorder]:
-    outbox = Outbox(path, capacity_bytes=capacity_bytes, keep_s=keep_s)
-    outbox.open()
-    recorder = Recorder(store, outbox, observe or Observed(), jitter=lambda: 0.1, tidy_s=0.02)
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(recorder.run)
-            await anyio.wait_all_tasks_blocked()
-            yield recorder
-            tasks.cancel_scope.cancel()
-    finally:
-        outbox.close()
-
-
-async def delivered(recorder: Recorder) -> None:
-    async def none_waits() -> bool:
-        return recorder.backlog == 0
-
-    await until(none_waits)
-
-
-@asynccontextmanager
-async def edge(path: Path) -> AsyncGenerator[EdgeStore]:
-    store = EdgeStore(path, dimension=DIMENSION)
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
+def outbox_in(path: Path, *, capacity_bytes: int = 1 << 20, keep_s: float = 60.0) -> Outbox:
+    return Outbox(path, capacity_bytes=capacity_bytes, keep_s=keep_s)
 
 
 async def test_a_submitted_record_is_a_neighbour_within_moments(tmp_path: Path) -> None:
-    async with edge(tmp_path) as store, running(store, tmp_path) as recorder:
+    async with edge(tmp_path) as store, running(store, outbox_in(tmp_path)) as recorder:
         for _ in range(3):
             kept = record()
             assert recorder.submit(kept, direction(1))
@@ -82,7 +54,7 @@ async def test_a_submitted_record_is_a_neighbour_within_moments(tmp_path: Path) 
 
 async def test_a_record_can_be_fetched_before_and_after_delivery(tmp_path: Path) -> None:
     kept = record()
-    async with edge(tmp_path) as store, running(store, tmp_path, keep_s=0) as recorder:
+    async with edge(tmp_path) as store, running(store, outbox_in(tmp_path, keep_s=0)) as recorder:
         recorder.submit(kept, direction(1))
         assert await recorder.get(kept.id, tenant="local") == kept
 
@@ -97,7 +69,7 @@ async def test_a_record_can_be_fetched_before_and_after_delivery(tmp_path: Path)
 
 async def test_submitting_twice_counts_once(tmp_path: Path) -> None:
     observed, store, kept = Observed(), ScriptedStore(), record()
-    async with running(store, tmp_path, observe=observed) as recorder:
+    async with running(store, outbox_in(tmp_path), observed) as recorder:
         assert recorder.submit(kept, None)
         assert recorder.submit(kept, None)
         await delivered(recorder)
@@ -107,7 +79,7 @@ async def test_submitting_twice_counts_once(tmp_path: Path) -> None:
 
 async def test_a_record_that_must_not_teach_is_kept_without_its_vector(tmp_path: Path) -> None:
     store, kept = ScriptedStore(), record(learn=False)
-    async with running(store, tmp_path) as recorder:
+    async with running(store, outbox_in(tmp_path)) as recorder:
         recorder.submit(kept, direction(1))
         await delivered(recorder)
     assert store.kept[kept.id].vector is None
@@ -116,7 +88,7 @@ async def test_a_record_that_must_not_teach_is_kept_without_its_vector(tmp_path:
 async def test_a_full_outbox_refuses_and_never_raises(tmp_path: Path) -> None:
     observed, store = Observed(), ScriptedStore()
     store.down = True
-    async with running(store, tmp_path, observe=observed, capacity_bytes=4096) as recorder:
+    async with running(store, outbox_in(tmp_path, capacity_bytes=4096), observed) as recorder:
         answers = [recorder.submit(record(), None) for _ in range(20)]
         assert answers[0] is True
         assert answers[-1] is False
@@ -131,7 +103,7 @@ async def test_an_observer_that_fails_does_not_fail_the_reply(tmp_path: Path) ->
     def broken(_kept: Record, _acknowledged: bool) -> None:
         raise RuntimeError("no metrics today")
 
-    async with running(ScriptedStore(), tmp_path, observe=broken) as recorder:
+    async with running(ScriptedStore(), outbox_in(tmp_path), broken) as recorder:
         assert recorder.submit(record(), None)
 
 
@@ -139,7 +111,7 @@ async def test_an_observer_that_fails_does_not_fail_the_reply(tmp_path: Path) ->
 async def test_a_backlog_is_delivered_when_the_store_is_back(tmp_path: Path, fault: str) -> None:
     store = ScriptedStore()
     setattr(store, fault, True)
-    async with running(store, tmp_path) as recorder:
+    async with running(store, outbox_in(tmp_path)) as recorder:
         kept = [record() for _ in range(600)]
         assert all(recorder.submit(one, None) for one in kept)
 
@@ -160,7 +132,7 @@ async def test_changes_of_the_stores_state_are_logged_once(
 ) -> None:
     store = ScriptedStore()
     store.down = True
-    async with running(store, tmp_path) as recorder:
+    async with running(store, outbox_in(tmp_path)) as recorder:
         recorder.submit(record(), None)
 
         async def asked_often() -> bool:
@@ -175,7 +147,7 @@ async def test_changes_of_the_stores_state_are_logged_once(
 async def test_a_record_the_store_refuses_does_not_hold_up_the_others(tmp_path: Path) -> None:
     store, kept = ScriptedStore(), [record() for _ in range(20)]
     store.poison = {kept[0].id, kept[7].id}
-    async with running(store, tmp_path) as recorder:
+    async with running(store, outbox_in(tmp_path)) as recorder:
         for one in kept:
             recorder.submit(one, None)
         await delivered(recorder)
@@ -185,7 +157,7 @@ async def test_a_record_the_store_refuses_does_not_hold_up_the_others(tmp_path: 
 async def test_a_store_that_refuses_everything_loses_nothing(tmp_path: Path) -> None:
     store, kept = ScriptedStore(), [record() for _ in range(5)]
     store.poison = {one.id for one in kept}
-    async with running(store, tmp_path) as recorder:
+    async with running(store, outbox_in(tmp_path)) as recorder:
         for one in kept:
             recorder.submit(one, None)
 
@@ -203,7 +175,7 @@ async def test_entries_leave_the_outbox_only_after_the_store_has_synced_them(
     tmp_path: Path,
 ) -> None:
     store, kept = ScriptedStore(), record()
-    async with running(store, tmp_path, keep_s=0.05) as recorder:
+    async with running(store, outbox_in(tmp_path, keep_s=0.05)) as recorder:
         recorder.submit(kept, None)
 
         async def forgotten() -> bool:
@@ -215,7 +187,7 @@ async def test_entries_leave_the_outbox_only_after_the_store_has_synced_them(
 
 async def test_the_stores_size_is_known_while_the_store_is_up(tmp_path: Path) -> None:
     store = ScriptedStore()
-    async with running(store, tmp_path) as recorder:
+    async with running(store, outbox_in(tmp_path)) as recorder:
         recorder.submit(record(), None)
 
         async def counted() -> bool:
@@ -231,7 +203,7 @@ async def test_the_stores_size_is_known_while_the_store_is_up(tmp_path: Path) ->
 
 
 async def test_a_worker_that_ended_shows(tmp_path: Path) -> None:
-    async with running(ScriptedStore(), tmp_path) as recorder:
+    async with running(ScriptedStore(), outbox_in(tmp_path)) as recorder:
         assert recorder.alive
     assert not recorder.alive
 
@@ -270,16 +242,36 @@ async def test_a_killed_gateway_loses_no_acknowledged_record(tmp_path: Path, see
             printed += chunk
         assert await child.wait() == -signal.SIGKILL
     whole_lines, _, _ = printed.decode().rpartition("\n")
-    acknowledged = whole_lines.split("\n")
+    authors = acknowledged_in(whole_lines)
+    acknowledged = authors.keys()
     assert len(acknowledged) > 5
+    assert any(authors.values())
     async with edge(tmp_path) as store:
-        async with running(store, tmp_path, capacity_bytes=1 << 26) as recorder:
-            for record_id in acknowledged:
-                assert await recorder.get(record_id, tenant="local") is not None
+        async with running(store, outbox_in(tmp_path, capacity_bytes=1 << 26)) as recorder:
+            await is_kept_with_its_evidence(recorder, authors)
             await delivered(recorder)
-        for record_id in acknowledged:
-            assert await store.get(record_id, tenant="local") is not None
+        await is_kept_with_its_evidence(store, authors)
         found = await store.search(direction(0), tenant="local", embedder=EMBEDDER, limit=100_000)
         ids = [neighbour.record.id for neighbour in found]
         assert len(ids) == len(set(ids)) == await store.count()
-        assert set(acknowledged) <= set(ids)
+        assert acknowledged <= set(ids)
+
+
+def acknowledged_in(lines: str) -> dict[str, set[str]]:
+    """Of every record the process printed, the authors of its evidence."""
+    authors: dict[str, set[str]] = {}
+    for line in lines.split("\n"):
+        record_id, _, by = line.partition(" ")
+        authors.setdefault(record_id, set()).update({by} - {""})
+    return authors
+
+
+async def is_kept_with_its_evidence(
+    where: Recorder | EdgeStore, authors: dict[str, set[str]]
+) -> None:
+    for record_id, expected in authors.items():
+        kept = await where.get(record_id, tenant="local")
+        assert kept is not None
+        found = [evidence.by for evidence in kept.evidence.values()]
+        assert len(found) == len(set(found))
+        assert expected <= set(found)

@@ -1,13 +1,17 @@
-"""Records and vectors for tests of what keeps them."""
+"""Records, vectors and what keeps them, for tests of how they are kept."""
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import numpy as np
+import orjson
 
-from app.records import Attempt, Record, Vector
-from app.store import Insert, RecordStore
+from app.recorder import Recorder
+from app.records import Attempt, Evidence, Record, Vector
+from app.store import EdgeStore, Insert, Note, Outbox, RecordStore
 
 DIMENSION = 8
 EMBEDDER = "static-8"
@@ -24,10 +28,12 @@ def record(
     embedder: str | None = EMBEDDER,
     task: str | None = None,
     learn: bool = True,
+    conversation: str | None = None,
+    time_s: float = 1.0,
 ) -> Record:
     return Record(
         id=record_id or new_id(),
-        time_s=1.0,
+        time_s=time_s,
         tenant=tenant,
         kind="routed",
         policy="llm_at",
@@ -36,6 +42,7 @@ def record(
         eligible=("small", "large"),
         embedder=embedder,
         task=task,
+        conversation=conversation,
         learn=learn,
         attempts=[Attempt(tier="small", arrived="direct", outcome="complete", cost_usd=0.001)],
         served=0,
@@ -54,6 +61,14 @@ def insert(kept: Record, vector: Vector | None = None) -> Insert:
     return Insert(kept.id, kept.tenant, kept.to_json(), vector)
 
 
+def evidence(by: str = "large", *, valid: bool = True) -> Evidence:
+    return Evidence(source="judge", valid=valid, by=by, time_s=2.0, cost_usd=0.01)
+
+
+def note(kept: Record, evidence_id: str, noted: Evidence, *, tenant: str | None = None) -> Note:
+    return Note(kept.id, tenant or kept.tenant, evidence_id, orjson.dumps(noted))
+
+
 async def found(
     store: RecordStore, *, tenant: str = "local", embedder: str = EMBEDDER, limit: int = 10
 ) -> list[str]:
@@ -67,3 +82,39 @@ async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> 
     with anyio.fail_after(within_s):
         while not await holds():
             await anyio.sleep(0.005)
+
+
+@asynccontextmanager
+async def edge(path: Path) -> AsyncGenerator[EdgeStore]:
+    store = EdgeStore(path, dimension=DIMENSION)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def running(
+    store: RecordStore,
+    outbox: Outbox,
+    observe: Callable[[Record, bool], None] = lambda _record, _acknowledged: None,
+) -> AsyncGenerator[Recorder]:
+    """A recorder at work, without long pauses."""
+    outbox.open()
+    recorder = Recorder(store, outbox, observe, jitter=lambda: 0.1, tidy_s=0.02)
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(recorder.run)
+            await anyio.wait_all_tasks_blocked()
+            yield recorder
+            tasks.cancel_scope.cancel()
+    finally:
+        outbox.close()
+
+
+async def delivered(recorder: Recorder) -> None:
+    async def none_waits() -> bool:
+        return recorder.backlog == 0
+
+    await until(none_waits)

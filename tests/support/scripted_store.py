@@ -5,14 +5,15 @@ from collections.abc import Sequence
 
 from app.errors import StoreDownError, StoreError
 from app.records import Neighbour, Record, Vector
-from app.store import Operation
+from app.store import Insert, Note, Operation
 
 
 class ScriptedStore:
     """Records in a dictionary; fails as it is told to."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, Operation] = {}
+        self.kept: dict[str, Insert] = {}
+        self.notes: dict[str, dict[str, Note]] = {}
         self.down = False
         self.poison: set[str] = set()
         self.bug = False
@@ -40,9 +41,19 @@ class ScriptedStore:
         if self.poison & {operation.id for operation in operations}:
             raise StoreError("cannot hold that")
         for operation in operations:
-            self.kept.setdefault(operation.id, operation)
+            match operation:
+                case Insert():
+                    self.kept.setdefault(operation.id, operation)
+                case Note() if operation.id in self.kept:
+                    notes = self.notes.setdefault(operation.id, {})
+                    notes.setdefault(operation.evidence_id, operation)
+                case Note():
+                    pass  # it came before its record, and is lost
 
     async def get(self, record_id: str, *, tenant: str) -> Record | None:
+        return None
+
+    async def last_in_conversation(self, conversation: str, *, tenant: str) -> Record | None:
         return None
 
     async def count(self) -> int:

@@ -261,3 +261,44 @@ def test_where_a_tool_is_called_the_text_beside_it_need_not_be_json() -> None:
     asked = request(tools=[WEATHER], response_format={"type": "json_object"})
     assert objection(asked, calls("weather", '{"city": "Bonn"}')) is None
     assert objection(asked, says("Bonn is lovely")) == "json"
+
+
+def turns(*arguments: str) -> list[Json]:
+    """A tool loop in which `weather` was called with each of these arguments."""
+    messages: list[Json] = [{"role": "user", "content": "?"}]
+    for given in arguments:
+        call = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": given}}
+        messages.append({"role": "assistant", "content": None, "tool_calls": [call]})
+        messages.append({"role": "tool", "tool_call_id": "c", "content": "?"})
+    return messages
+
+
+@pytest.mark.parametrize(
+    ("made", "check_name"),
+    [
+        (['{"city": "Oslo"}'] * 3, "tool_repetition"),
+        (['{"city": "Rome"}', *['{"city": "Oslo"}'] * 3], "tool_repetition"),
+        (['{"city": "Oslo"}'] * 2, None),
+        (['{"city": "Oslo"}'] * 2 + ['{"city": "Rome"}'], None),
+    ],
+)
+def test_the_same_call_time_after_time_is_refused(made: list[str], check_name: str | None) -> None:
+    asked = request(tools=[WEATHER], messages=turns(*made))
+    assert objection(asked, calls("weather", '{"city": "Oslo"}')) == check_name
+
+
+@pytest.mark.parametrize(
+    ("mode", "answer", "check_name"),
+    [
+        ("auto", calls("weather", '{"city": "Oslo"}'), None),
+        ("auto", calls("shell", "ls", custom=True), "tool_choice"),
+        ("auto", says("no call"), None),
+        ("required", says("no call"), "tool_choice"),
+    ],
+)
+def test_only_the_allowed_tools_may_be_called(
+    mode: str, answer: Answer, check_name: str | None
+) -> None:
+    allowed = {"mode": mode, "tools": [{"type": "function", "function": {"name": "weather"}}]}
+    choice = {"type": "allowed_tools", "allowed_tools": allowed}
+    assert objection(request(tools=[WEATHER, SHELL], tool_choice=choice), answer) == check_name

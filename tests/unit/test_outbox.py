@@ -5,17 +5,20 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import anyio
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.errors import OutboxError, StoreLockedError
-from app.store import Outbox
+from app.store import Insert, Note, Outbox
 from app.store.outbox import FILE
-from tests.support.records import direction, insert, new_id, record, until
+from tests.support.records import direction, evidence, insert, new_id, note, record, until
 
 
 class Clock:
@@ -67,6 +70,8 @@ def test_an_entry_comes_back_as_it_was_written(tmp_path: Path) -> None:
         outbox.append(learnt)
         outbox.append(ledger)
         first, second = (entry.operation for entry in outbox.pending(2))
+    assert isinstance(first, Insert)
+    assert isinstance(second, Insert)
     assert (first.id, first.tenant, first.body) == (learnt.id, learnt.tenant, learnt.body)
     assert first.vector is not None
     assert np.array_equal(first.vector, direction(30))
@@ -80,6 +85,149 @@ def test_the_same_id_is_written_once(tmp_path: Path) -> None:
         outbox.append(insert(record(kept.id, task="again")))
         assert outbox.depth == 1
         assert outbox.get(kept.id, tenant="local") == kept
+
+
+def test_a_note_comes_back_as_it_was_written_and_in_its_place(tmp_path: Path) -> None:
+    kept = record(tenant="other")
+    noted = note(kept, "0a", evidence())
+    with opened(tmp_path) as outbox:
+        outbox.append(insert(kept))
+        outbox.append(noted)
+        outbox.append(insert(record()))
+    with opened(tmp_path) as outbox:
+        first, second, third = (entry.operation for entry in outbox.pending(9))
+        assert second == noted
+        assert isinstance(first, Insert)
+        assert isinstance(third, Insert)
+        assert outbox.bytes == sum(entry.size_bytes for entry in outbox.pending(9))
+
+
+def test_the_same_note_is_written_once_a_tenant(tmp_path: Path) -> None:
+    kept = record()
+    with opened(tmp_path) as outbox:
+        outbox.append(note(kept, "0a", evidence(), tenant="other"))
+        for valid in (False, True):
+            outbox.append(note(kept, "0a", evidence(valid=valid)))
+        outbox.append(note(kept, "0b", evidence()))
+        assert outbox.depth == 3
+        assert outbox.evidence(kept.id, tenant="local") == {
+            "0a": evidence(valid=False),
+            "0b": evidence(),
+        }
+        assert outbox.evidence(kept.id, tenant="third") == {}
+
+
+def test_a_record_is_fetched_with_the_evidence_that_waits(tmp_path: Path) -> None:
+    kept = record()
+    kept.evidence = {"0a": evidence("early")}
+    with opened(tmp_path) as outbox:
+        outbox.append(insert(kept))
+        for evidence_id in ("0a", "0b"):
+            outbox.append(note(kept, evidence_id, evidence("late")))
+        outbox.append(note(kept, "0c", evidence(), tenant="other"))
+        outbox.append(Note(kept.id, "local", "0d", b"{"))
+        again = outbox.get(kept.id, tenant="local")
+    assert again is not None
+    assert again.evidence == {"0a": evidence("early"), "0b": evidence("late")}
+
+
+def make_file_of_an_earlier_version(path: Path, count: int) -> list[str]:
+    ids = [new_id() for _ in range(count)]
+    with closing(sqlite3.connect(path / FILE, isolation_level=None)) as database:
+        database.executescript(
+            "CREATE TABLE entries (number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, "
+            "id TEXT NOT NULL, tenant TEXT NOT NULL, body BLOB NOT NULL, vector BLOB);"
+            "CREATE UNIQUE INDEX one_insert ON entries (id) WHERE kind = 'insert';"
+        )
+        append = "INSERT INTO entries (kind, id, tenant, body) VALUES ('insert', ?, 'local', ?)"
+        database.executemany(append, [(each, record(each).to_json()) for each in ids])
+    return ids
+
+
+def test_a_file_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    ids = make_file_of_an_earlier_version(tmp_path, 5)
+    for _ in range(2):
+        with opened(tmp_path) as outbox:
+            assert waiting(outbox)[:5] == ids
+            outbox.append(note(record(ids[0]), "0a", evidence()))
+            assert outbox.depth == 6
+
+
+def test_a_damaged_file_of_an_earlier_version_is_read_too(tmp_path: Path) -> None:
+    ids = make_file_of_an_earlier_version(tmp_path, 200)
+    file = tmp_path / FILE
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2 // 4096 * 4096])
+    with opened(tmp_path) as outbox:
+        left = waiting(outbox)
+    assert len(left) >= 60
+    assert left == [each for each in ids if each in left]
+
+
+IDS = [new_id() for _ in range(3)]
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("insert"), st.sampled_from(IDS)),
+        st.tuples(st.just("note"), st.sampled_from(IDS), st.sampled_from("abc"), st.booleans()),
+        st.tuples(st.just("deliver"), st.integers(1, 4)),
+        st.tuples(st.just("tidy")),
+        st.tuples(st.just("restart")),
+    ),
+    max_size=40,
+)
+
+
+class Delivered:
+    """What a store would hold: inserts do not overwrite, evidence is only added."""
+
+    def __init__(self) -> None:
+        self.evidence: dict[str, dict[str, bytes]] = {}
+
+    def deliver(self, outbox: Outbox, limit: int) -> None:
+        entries = outbox.pending(limit)
+        for operation in (entry.operation for entry in entries):
+            match operation:
+                case Insert():
+                    self.evidence.setdefault(operation.id, {})
+                case Note() if operation.id in self.evidence:
+                    noted = self.evidence[operation.id]
+                    noted.setdefault(operation.evidence_id, operation.body)
+                case Note():
+                    pass
+        outbox.settle(entries)
+
+
+@given(steps=STEPS)
+def test_evidence_arrives_after_its_record_and_once_whatever_happens(
+    steps: list[tuple[object, ...]],
+) -> None:
+    store, expected, clock = Delivered(), Delivered().evidence, Clock()
+    with TemporaryDirectory() as directory:
+        outbox = Outbox(Path(directory), capacity_bytes=1 << 20, clock=clock)
+        outbox.open()
+        for step in steps:
+            match step:
+                case ("insert", str(record_id)):
+                    outbox.append(insert(record(record_id)))
+                    expected.setdefault(record_id, {})
+                case ("note", str(record_id), str(evidence_id), bool(valid)):
+                    if record_id in expected:
+                        noted = note(record(record_id), evidence_id, evidence(valid=valid))
+                        outbox.append(noted)
+                        expected[record_id].setdefault(evidence_id, noted.body)
+                case ("deliver", int(limit)):
+                    store.deliver(outbox, limit)
+                case ("tidy",):
+                    clock.now_s += 61
+                    outbox.forget(2)
+                case _:
+                    outbox.close()
+                    outbox.open()
+        outbox.close()
+        outbox = Outbox(Path(directory), capacity_bytes=1 << 20)
+        outbox.open()
+        store.deliver(outbox, 1000)
+        outbox.close()
+    assert store.evidence == expected
 
 
 def test_a_record_is_fetched_by_its_own_tenant_only(tmp_path: Path) -> None:

@@ -3,18 +3,17 @@
 import pytest
 
 from app.sandbox.questions import DIFFICULTIES, TOPICS, Question, draw_questions, is_right, solve
-
-MANY = draw_questions(3000, seed=11)
-"""Enough for a few dozen questions of the rarest kind."""
+from app.sandbox.templates import Topic
+from tests.support.sandbox import MANY, about
 
 
 @pytest.mark.parametrize("topic", TOPICS)
 @pytest.mark.parametrize("difficulty", DIFFICULTIES)
-def test_every_question_can_be_solved_from_its_text_alone(topic: str, difficulty: int) -> None:
-    asked = [q for q in MANY if (q.topic, q.difficulty) == (topic, difficulty)]
+def test_every_question_can_be_solved_from_what_is_sent(topic: Topic, difficulty: int) -> None:
+    asked = about(topic, difficulty)
     assert len(asked) > 50
     for question in asked:
-        solved = solve(f"Question: {question.text}\n")
+        solved = solve(f"Question: {question.text}\n", question.picture)
         assert solved is not None, question.text
         assert (solved.topic, solved.difficulty) == (topic, difficulty)
         assert solved.solution.answer == question.answer
@@ -22,7 +21,7 @@ def test_every_question_can_be_solved_from_its_text_alone(topic: str, difficulty
 
 def test_every_slip_is_a_wrong_answer_and_every_answer_a_right_one() -> None:
     for question in MANY:
-        solved = solve(question.text)
+        solved = solve(question.text, question.picture)
         assert solved is not None
         assert solved.solution.slips
         assert is_right(question, question.answer)
@@ -34,14 +33,19 @@ def test_a_seed_gives_the_same_questions_and_another_seed_others() -> None:
     assert draw_questions(50, seed=3) == draw_questions(50, seed=3)
     assert draw_questions(50, seed=3) != draw_questions(50, seed=4)
     assert draw_questions(20, seed=3) == draw_questions(50, seed=3)[:20]
-    assert len({question.text for question in MANY}) == len(MANY)
+    assert len({(question.text, question.picture) for question in MANY}) == len(MANY)
+
+
+def test_new_topics_leave_the_stream_of_the_old_ones_as_it_was() -> None:
+    plain = [question for question in MANY if question.topic in TOPICS[:4]]
+    assert [question.text for question in plain[:3]] == PLAIN_START
 
 
 def test_harder_questions_are_longer() -> None:
     for topic in TOPICS:
         lengths = []
         for difficulty in DIFFICULTIES:
-            texts = [q.text for q in MANY if (q.topic, q.difficulty) == (topic, difficulty)]
+            texts = [question.text for question in about(topic, difficulty)]
             lengths.append(sum(map(len, texts)) / len(texts))
         assert lengths == sorted(lengths)
 

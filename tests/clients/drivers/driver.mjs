@@ -22,9 +22,9 @@ export async function drive(actions) {
   }
 }
 
-// The error as user code can know it: its class, and what the innermost HTTP error says.
+// The error as user code can know it: what it is, and what the innermost HTTP error says.
 function told(error) {
-  const seen = { class: error?.constructor?.name, message: String(error?.message).slice(0, 300) };
+  const seen = { is: classes(error), message: String(error?.message).slice(0, 300) };
   for (let at = error; at; at = at.lastError ?? at.cause) {
     const status = at.status ?? at.statusCode;
     if (status !== undefined) {
@@ -35,4 +35,12 @@ function told(error) {
     }
   }
   return seen;
+}
+
+function classes(error) {
+  const names = [];
+  for (let at = Object.getPrototypeOf(error); at; at = Object.getPrototypeOf(at)) {
+    names.push(at.constructor.name);
+  }
+  return names;
 }

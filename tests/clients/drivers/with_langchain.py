@@ -9,7 +9,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
-from tests.clients.drivers.driver import Seen, Turn, drive
+from tests.clients.drivers.driver import HEADERS, READ_TIMEOUT_S, Seen, Turn, drive
 
 # The client gives up when no chunk that it can parse comes for this long; a comment is none.
 CHUNK_TIMEOUT_S = 65
@@ -25,7 +25,7 @@ class Person(BaseModel):
 @tool
 def weather(city: str) -> str:
     """The weather in a city."""
-    return "rain"
+    return f"rain in {city}"
 
 
 def model(turn: Turn, **more: Any) -> Any:
@@ -34,6 +34,8 @@ def model(turn: Turn, **more: Any) -> Any:
         api_key="none",
         model=turn.model,
         max_retries=turn.retries,
+        timeout=READ_TIMEOUT_S,
+        default_headers=HEADERS,
         stream_chunk_timeout=CHUNK_TIMEOUT_S,
         **more,
     )
@@ -69,9 +71,7 @@ async def tools_stream(turn: Turn, seen: Seen) -> None:
 
 
 async def structured(turn: Turn, seen: Seen) -> None:
-    told = await (
-        model(turn).with_structured_output(Person, include_raw=True).ainvoke(turn.prompt)
-    )
+    told = await model(turn).with_structured_output(Person, include_raw=True).ainvoke(turn.prompt)
     note(told["raw"], seen)
     seen["value"] = told["parsed"] and told["parsed"].model_dump()
 
@@ -107,9 +107,7 @@ async def read(pieces: Any, seen: Seen) -> None:
 
 
 def results(seen: Seen) -> list[Any]:
-    return [
-        ToolMessage(content="rain", tool_call_id=identity) for identity, _, _ in seen["calls"]
-    ]
+    return [ToolMessage(content="rain", tool_call_id=identity) for identity, _, _ in seen["calls"]]
 
 
 drive(

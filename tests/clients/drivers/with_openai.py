@@ -6,7 +6,14 @@ from typing import Any
 from openai import OpenAI
 from pydantic import BaseModel
 
-from tests.clients.drivers.driver import WEATHER_PARAMETERS, Seen, Turn, drive
+from tests.clients.drivers.driver import (
+    HEADERS,
+    READ_TIMEOUT_S,
+    WEATHER_PARAMETERS,
+    Seen,
+    Turn,
+    drive,
+)
 
 WEATHER: Any = {
     "type": "function",
@@ -20,7 +27,13 @@ class Person(BaseModel):
 
 
 def client(turn: Turn) -> OpenAI:
-    return OpenAI(base_url=turn.base_url, api_key="none", max_retries=turn.retries)
+    return OpenAI(
+        base_url=turn.base_url,
+        api_key="none",
+        max_retries=turn.retries,
+        timeout=READ_TIMEOUT_S,
+        default_headers=HEADERS,
+    )
 
 
 def question(turn: Turn) -> list[Any]:

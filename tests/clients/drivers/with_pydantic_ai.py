@@ -10,7 +10,7 @@ from pydantic_ai import Agent
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from tests.clients.drivers.driver import Seen, Turn, drive
+from tests.clients.drivers.driver import HEADERS, READ_TIMEOUT_S, Seen, Turn, drive
 
 
 class Person(BaseModel):
@@ -20,11 +20,17 @@ class Person(BaseModel):
 
 def weather(city: str) -> str:
     """The weather in a city."""
-    return "rain"
+    return f"rain in {city}"
 
 
 def agent(turn: Turn, **more: Any) -> Any:
-    client = AsyncOpenAI(base_url=turn.base_url, api_key="none", max_retries=turn.retries)
+    client = AsyncOpenAI(
+        base_url=turn.base_url,
+        api_key="none",
+        max_retries=turn.retries,
+        timeout=READ_TIMEOUT_S,
+        default_headers=HEADERS,
+    )
     return Agent(OpenAIChatModel(turn.model, provider=OpenAIProvider(openai_client=client)), **more)
 
 
@@ -72,7 +78,8 @@ def note(told: Any, seen: Seen) -> None:
     usage = responses[-1].usage
     seen["usage"] = [usage.input_tokens, usage.output_tokens]
     seen["finish"] = responses[-1].finish_reason
-    seen.setdefault("text", "".join(p.content for p in responses[-1].parts if p.part_kind == "text"))
+    texts = [part.content for part in responses[-1].parts if part.part_kind == "text"]
+    seen.setdefault("text", "".join(texts))
     for response in responses:
         for part in response.parts:
             if part.part_kind == "tool-call":
@@ -89,5 +96,6 @@ drive(
         "tools_stream": tools_stream,
         "structured": structured,
         "structured_stream": structured_stream,
+        "asks_again": structured,
     }
 )
