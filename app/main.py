@@ -120,6 +120,7 @@ async def _working(
     store: RecordStore, outbox: Outbox, recorder: Recorder, late_judge: LateJudge
 ) -> AsyncGenerator[None, None]:
     """Store and outbox open, and the background workers at work."""
+    failure: Exception | None = None
     await store.open()
     try:
         outbox.open()
@@ -127,12 +128,16 @@ async def _working(
             workers = [tasks.create_task(part.run()) for part in (recorder, late_judge)]
             try:
                 yield
+            except Exception as exc:  # noqa: BLE001 - raised below: the group would wrap it
+                failure = exc
             finally:
                 for worker in workers:
                     worker.cancel()
         await recorder.drain(limit_s=DELIVERY_LIMIT_S)
     finally:
         await store.close()
+    if failure is not None:
+        raise failure
 
 
 def build_upstreams(settings: Settings, client: httpx.AsyncClient) -> dict[str, Upstream]:

@@ -10,9 +10,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from app.errors import SettingsError
+from app.http_guard import GuardedProtocol, HttpLimits
 
 KEEP_ALIVE_S = 75
 DRAIN_S = 5.0
+LIMITS = HttpLimits()
 PENDING_CONNECTIONS = 2048
 
 
@@ -34,7 +36,12 @@ class Listening:
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, host: str = "127.0.0.1", port: int = 0, *, drain_s: float = DRAIN_S
+    app: ASGIApp,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    drain_s: float = DRAIN_S,
+    limits: HttpLimits = LIMITS,
 ) -> AsyncGenerator[Listening, None]:
     """The application answers until the block is left; then requests under way get `drain_s`.
 
@@ -46,7 +53,7 @@ async def serving(
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=type("LimitedProtocol", (GuardedProtocol,), {"limits": limits}),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -1,7 +1,7 @@
 """Everything that can be configured, as typed sections with their defaults."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -15,6 +15,10 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Origin = Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*://[^/\s*]+$")]
+Endpoint: TypeAlias = Literal[
+    "embeddings", "completions", "moderations", "responses", "images/generations", "audio/speech"
+]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -28,7 +32,11 @@ class Admin(Section):
 
 
 class Server(Section):
-    """Where to listen. `deadline_s` bounds a request until its answer streams live."""
+    """Where to listen. `deadline_s` bounds a request until its answer streams live.
+
+    `body_s` is what an upload may take, and a second more for each 64 KiB. `cors` lists the
+    origins whose pages may ask.
+    """
 
     host: str = "127.0.0.1"
     port: Port = 8080
@@ -37,6 +45,8 @@ class Server(Section):
     deadline_s: Positive = 280.0
     hold_s: Positive = 10.0
     body_bytes: Annotated[int, Field(gt=0)] = 32 * 1024 * 1024
+    body_s: Positive = 10.0
+    cors: tuple[Origin, ...] = ()
 
     @model_validator(mode="after")
     def _loopback(self) -> "Server":
@@ -124,6 +134,7 @@ class Settings(BaseSettings):
     providers: dict[Name, Provider]
     tiers: Annotated[tuple[Tier, ...], Field(min_length=2)]
     aliases: dict[str, str] = {}
+    passthrough: dict[Endpoint, str] = {}
     policy: str = "llm_at"
     llm_at: LlmAtSection = LlmAtSection()
     judge: JudgeSection = JudgeSection()
@@ -163,6 +174,12 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"tiers: {tier.name!r} names the provider {tier.provider!r}, which is not "
                     f"under providers ({', '.join(sorted(self.providers))})"
+                )
+        for endpoint, provider in self.passthrough.items():
+            if provider not in self.providers:
+                raise ValueError(
+                    f"passthrough.{endpoint}: {provider!r} is not under providers "
+                    f"({', '.join(sorted(self.providers))})"
                 )
         allowed = {"next", "self", "none", *names}
         if self.judge.by is not None and self.judge.by not in allowed:

@@ -1,8 +1,14 @@
-"""Reading a request body: its media type, its length, its bytes."""
+"""Reading a request body: its media type, its length, its pace, its bytes."""
 
-from starlette.types import Receive, Scope
+import asyncio
 
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.render import raw_headers
 from app.errors import BodyTooLargeError, MediaTypeError
+from app.refusals import Refusal, upload_too_slow
+
+BYTES_PER_S = 64 * 1024
 
 
 class ClientLeft(Exception):  # noqa: N818 - not an error: nobody is there to be told
@@ -38,8 +44,57 @@ async def read_body(receive: Receive, headers: dict[str, str], limit_bytes: int)
     return b"".join(pieces)
 
 
+async def cancel_when_gone(receive: Receive, serving: "asyncio.Task[None]") -> None:
+    """A client that leaves stops the spending: whatever is under way is cancelled."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    serving.cancel()
+
+
+class PacedUploads:
+    """Gives an upload `start_s` and a second for each 64 KiB that has come; then replies 408."""
+
+    def __init__(self, app: ASGIApp, start_s: float) -> None:
+        self._app = app
+        self._start_s = start_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """To the application, a client that is too slow has left."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + self._start_s
+        received_bytes = 0
+        more = scope["type"] == "http"
+
+        async def receive_in_time() -> Message:
+            nonlocal until_s, received_bytes, more
+            if not more:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(until_s):
+                    message = await receive()
+            except TimeoutError:
+                await send_refusal(send, upload_too_slow(received_bytes))
+                return {"type": "http.disconnect"}
+            size_bytes = len(message.get("body", b""))
+            received_bytes += size_bytes
+            until_s += size_bytes / BYTES_PER_S
+            more = message.get("more_body", False)
+            return message
+
+        await self._app(scope, receive_in_time, send)
+
+
+async def send_refusal(send: Send, refusal: Refusal) -> None:
+    """One whole reply, after which the connection closes."""
+    headers = raw_headers(refusal.headers())
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": refusal.body()})
+
+
 def _check_media_type(headers: dict[str, str]) -> None:
-    given = headers.get("content-type", "application/json").split(";")[0].strip().lower()
+    # A page of any site may post bytes without a type, unasked; only a browser sends an Origin.
+    usual = "" if "origin" in headers else "application/json"
+    given = headers.get("content-type", usual).split(";")[0].strip().lower()
     if given != "application/json":
         raise MediaTypeError(f"content-type is {given[:80]!r}; it must be application/json")
     encoding = headers.get("content-encoding", "identity").strip().lower()

@@ -121,11 +121,11 @@ def deadline_s(headers: dict[str, str], configured_s: float) -> float:
     """The time this request has: as configured, or less where the client says it waits less."""
     for name in ("x-stainless-read-timeout", "x-stainless-timeout"):
         try:
-            hint_s = float(headers[name]) - REPLY_RESERVE_S
+            hint_s = float(headers[name])
         except (KeyError, ValueError):
             continue
         if hint_s > 0:
-            return min(configured_s, hint_s)
+            return min(configured_s, max(hint_s - REPLY_RESERVE_S, hint_s / 2))
     return configured_s
 
 

@@ -45,7 +45,7 @@ def calls_of(answer: str, request: ChatRequest) -> tuple[ToolCall, ...]:
     if request.body.get("parallel_tool_calls") is False:
         calls = calls[:1]
     return tuple(
-        _call(f"{asked_text(request)}{position}", call["name"], call["arguments"])
+        _call(request, position, call["name"], call["arguments"])
         for position, call in enumerate(calls)
     )
 
@@ -73,7 +73,7 @@ def made_up_calls(request: ChatRequest) -> tuple[ToolCall, ...]:
         return ()
     place = _PLACE.search(text)
     arguments = fitting(functions[0].get("parameters") or {}, place[1] if place else text)
-    return (_call(text, str(functions[0].get("name")), arguments),)
+    return (_call(request, 0, str(functions[0].get("name")), arguments),)
 
 
 def tool_rounds(request: ChatRequest) -> list[list[str]]:
@@ -105,9 +105,8 @@ def repeated_calls(request: ChatRequest) -> tuple[ToolCall, ...]:
     for turn in reversed(tool_turns(request)):
         if calls := turn.get("tool_calls"):
             made = [call["function"] for call in calls if isinstance(call.get("function"), dict)]
-            tag = f"{asked_text(request)} again"
             return tuple(
-                _call(f"{tag}{i}", str(inner.get("name")), _parsed(inner.get("arguments")))
+                _call(request, i, str(inner.get("name")), _parsed(inner.get("arguments")))
                 for i, inner in enumerate(made)
             )
     return ()
@@ -120,10 +119,11 @@ def _is_failure(result: str) -> bool:
     return bool(_FAILED.match(result))
 
 
-def _call(seed: str, name: str, arguments: object) -> ToolCall:
-    identity = f"call_{int(chance(seed, name) * 2**48):012x}"
+def _call(request: ChatRequest, position: int, name: str, arguments: object) -> ToolCall:
+    """A call whose id no other call of this conversation has."""
+    share = chance("call", asked_text(request), len(request.messages), position)
     written = dump_json(arguments if isinstance(arguments, dict) else {}).decode()
-    return ToolCall(id=identity, name=name, arguments=written)
+    return ToolCall(id=f"call_{int(share * 2**48):012x}", name=name, arguments=written)
 
 
 def _parsed(text: object) -> object:

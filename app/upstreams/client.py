@@ -3,7 +3,8 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 
 import httpx
 import orjson
@@ -27,6 +28,19 @@ from app.upstreams.transport import translate
 
 ANSWER_BYTES = 16 * 1024 * 1024
 ERROR_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """A provider's reply that is passed on: of its headers only those that say how to read it."""
+
+    status: int
+    headers: dict[str, str]
+    body: AsyncGenerator[bytes, None]
+
+    @property
+    def is_stream(self) -> bool:
+        return self.headers["content-type"].startswith("text/event-stream")
 
 
 class Upstream:
@@ -61,6 +75,34 @@ class Upstream:
                 async with aclosing(reader(received)) as chunks:
                     async for chunk in chunks:
                         yield chunk
+        finally:
+            await response.aclose()
+
+    @asynccontextmanager
+    async def forward(
+        self, path: str, raw: bytes, timeouts: Timeouts
+    ) -> AsyncGenerator[Forwarded, None]:
+        """What the provider says to this body under `path`, as it says it.
+
+        Errors: UpstreamError, also for any status but a success, and while the body is read.
+        """
+        request = self._client.build_request(
+            "POST",
+            f"{self._base_url}/{path}",
+            content=raw,
+            headers=self._headers(),
+            timeout=httpx.Timeout(None, connect=timeouts.connect_s),
+        )
+        response = await self._send(request, timeouts)
+        try:
+            if not response.is_success:
+                raise await self._refusal(response, timeouts)
+            headers = {"content-type": "application/json"}
+            for name in ("content-type", "content-encoding"):
+                if name in response.headers:
+                    headers[name] = response.headers[name]
+            async with aclosing(self._body(response, timeouts)) as received:
+                yield Forwarded(response.status_code, headers, received)
         finally:
             await response.aclose()
 

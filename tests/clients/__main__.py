@@ -20,6 +20,7 @@ from app.configuration import build_settings
 from app.main import create_app
 from app.serving import serving
 from tests.clients.clients import ROOT, Client, prepare, runnable
+from tests.clients.proxy import proxy
 from tests.clients.scenarios import HELD_S, SCENARIOS, Scenario
 from tests.clients.upstream import Json, Upstream, mark, upstream
 from tests.support.gateway import configuration
@@ -27,6 +28,8 @@ from tests.support.gateway import configuration
 TURN_S: Final = HELD_S + 50
 LINE_BYTES: Final = 4 * 1024 * 1024
 HOLD_S: Final = 2.0
+# Half of nginx's: a held answer outlasts it by keep-alives only.
+IDLE_S: Final = 30.0
 SHOWN: Final = 600
 PATIENT: Final = {"connect_s": 5, "first_byte_s": TURN_S, "idle_s": TURN_S}
 
@@ -64,7 +67,7 @@ async def main(names: Sequence[str]) -> int:
 
 @asynccontextmanager
 async def behind_a_gateway() -> AsyncGenerator[tuple[str, Upstream], None]:
-    """The base URL of a gateway that climbs a ladder of scripted tiers, and those tiers."""
+    """The base URL of a proxy before a gateway that climbs scripted tiers, and those tiers."""
     plays = {scenario.name: scenario.play for scenario in SCENARIOS}
     with tempfile.TemporaryDirectory() as store:
         async with upstream(plays) as provider:
@@ -76,8 +79,9 @@ async def behind_a_gateway() -> AsyncGenerator[tuple[str, Upstream], None]:
             async with (
                 app.router.lifespan_context(app),
                 serving(app, drain_s=1) as listening,
+                proxy(int(listening.url.rpartition(":")[2]), IDLE_S) as port,
             ):
-                yield f"{listening.url}/v1", provider
+                yield f"http://127.0.0.1:{port}/v1", provider
 
 
 async def _collect(

@@ -212,8 +212,8 @@ async def test_the_first_evidence_of_an_id_stays(stores: Stores) -> None:
     kept = record()
     async with stores.open() as store:
         await store.write([insert(kept), note(kept, "0a", evidence(valid=False))])
-        await store.write([note(kept, "0a", evidence(valid=True))])
         await store.write([note(kept, "0a", evidence(valid=False))])
+        await store.write([note(kept, "0a", evidence(valid=True))])
         kept.evidence = {"0a": evidence(valid=False)}
         assert await store.get(kept.id, tenant="local") == kept
 

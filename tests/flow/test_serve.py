@@ -157,7 +157,6 @@ async def test_a_store_in_use_or_of_another_embedder_is_told_in_one_line(tmp_pat
         assert all(word in line for word in wanted), (line, wanted)
 
 
-@pytest.mark.xfail(strict=True, reason="the lifespan's task group wraps the error: app/main.py")
 async def test_a_port_in_use_is_told_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.anyio
 PLAIN = ("arithmetic", "units", "dates", "programs")
 PLAIN_ONES = [question for question in MANY if question.topic in PLAIN]
 
+
 @pytest.mark.parametrize("model", MODELS.values(), ids=list(MODELS))
 def test_a_model_is_as_good_as_stated(model: SimModel) -> None:
     for topic in TOPICS:

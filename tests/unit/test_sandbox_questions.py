@@ -1,10 +1,15 @@
 """The sandbox's questions: solvable from their text, with slips that are wrong."""
 
+from hashlib import blake2b
+
 import pytest
 
 from app.sandbox.questions import DIFFICULTIES, TOPICS, Question, draw_questions, is_right, solve
 from app.sandbox.templates import Topic
 from tests.support.sandbox import MANY, about
+
+FIRST_500_PLAIN_TEXTS = "d2d881dead412aeaf87c6c13"
+"""A digest, taken when arithmetic, units, dates and extraction were the only topics."""
 
 
 @pytest.mark.parametrize("topic", TOPICS)
@@ -38,7 +43,8 @@ def test_a_seed_gives_the_same_questions_and_another_seed_others() -> None:
 
 def test_new_topics_leave_the_stream_of_the_old_ones_as_it_was() -> None:
     plain = [question for question in MANY if question.topic in TOPICS[:4]]
-    assert [question.text for question in plain[:3]] == PLAIN_START
+    texts = "\n".join(question.text for question in plain[:500])
+    assert blake2b(texts.encode(), digest_size=12).hexdigest() == FIRST_500_PLAIN_TEXTS
 
 
 def test_harder_questions_are_longer() -> None:
@@ -113,7 +119,18 @@ def test_what_counts_is_the_final_answer() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "Hello there", "What is 2025-13-45?", "Which date follows 2025-99-99?", "5 cats in me?"],
+    [
+        "In Python, what does the expression `__import__('os')` give?",
+        "In Python, what does the expression `` give?",
+        "Which colour are the squares in this picture?",
+        "File a support ticket: the customer Ada sang and complained calmly.",
+        "Have the right tool convert a measured value of 3 cats into dogs for me.",
+        "",
+        "Hello there",
+        "What is 2025-13-45?",
+        "Which date follows 2025-99-99?",
+        "5 cats in me?",
+    ],
 )
 def test_what_is_no_question_of_ours_is_not_solved(text: str) -> None:
     assert solve(text) is None

@@ -12,11 +12,6 @@ from typing import Any, TypeAlias
 
 Seen: TypeAlias = dict[str, Any]
 
-# Shorter than the gateway holds an answer back, as a proxy on the way may have it. The header, with
-# which the official client would tell the gateway of it, keeps its usual value.
-READ_TIMEOUT_S = 25
-HEADERS = {"x-stainless-read-timeout": "600"}
-
 WEATHER_PARAMETERS: dict[str, Any] = {
     "type": "object",
     "properties": {"city": {"type": "string"}},

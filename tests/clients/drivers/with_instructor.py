@@ -8,7 +8,7 @@ import instructor
 from openai import AsyncOpenAI
 from pydantic import BaseModel
 
-from tests.clients.drivers.driver import HEADERS, READ_TIMEOUT_S, Seen, Turn, drive
+from tests.clients.drivers.driver import Seen, Turn, drive
 
 
 class Person(BaseModel):
@@ -17,13 +17,7 @@ class Person(BaseModel):
 
 
 def client(turn: Turn) -> Any:
-    made = AsyncOpenAI(
-        base_url=turn.base_url,
-        api_key="none",
-        max_retries=turn.retries,
-        timeout=READ_TIMEOUT_S,
-        default_headers=HEADERS,
-    )
+    made = AsyncOpenAI(base_url=turn.base_url, api_key="none", max_retries=turn.retries)
     return instructor.from_openai(made)
 
 

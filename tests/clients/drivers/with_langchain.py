@@ -9,7 +9,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
-from tests.clients.drivers.driver import HEADERS, READ_TIMEOUT_S, Seen, Turn, drive
+from tests.clients.drivers.driver import Seen, Turn, drive
 
 # The client gives up when no chunk that it can parse comes for this long; a comment is none.
 CHUNK_TIMEOUT_S = 65
@@ -34,8 +34,6 @@ def model(turn: Turn, **more: Any) -> Any:
         api_key="none",
         model=turn.model,
         max_retries=turn.retries,
-        timeout=READ_TIMEOUT_S,
-        default_headers=HEADERS,
         stream_chunk_timeout=CHUNK_TIMEOUT_S,
         **more,
     )

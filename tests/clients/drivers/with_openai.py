@@ -7,8 +7,6 @@ from openai import OpenAI
 from pydantic import BaseModel
 
 from tests.clients.drivers.driver import (
-    HEADERS,
-    READ_TIMEOUT_S,
     WEATHER_PARAMETERS,
     Seen,
     Turn,
@@ -27,13 +25,7 @@ class Person(BaseModel):
 
 
 def client(turn: Turn) -> OpenAI:
-    return OpenAI(
-        base_url=turn.base_url,
-        api_key="none",
-        max_retries=turn.retries,
-        timeout=READ_TIMEOUT_S,
-        default_headers=HEADERS,
-    )
+    return OpenAI(base_url=turn.base_url, api_key="none", max_retries=turn.retries)
 
 
 def question(turn: Turn) -> list[Any]:

@@ -10,7 +10,7 @@ from pydantic_ai import Agent
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from tests.clients.drivers.driver import HEADERS, READ_TIMEOUT_S, Seen, Turn, drive
+from tests.clients.drivers.driver import Seen, Turn, drive
 
 
 class Person(BaseModel):
@@ -24,13 +24,7 @@ def weather(city: str) -> str:
 
 
 def agent(turn: Turn, **more: Any) -> Any:
-    client = AsyncOpenAI(
-        base_url=turn.base_url,
-        api_key="none",
-        max_retries=turn.retries,
-        timeout=READ_TIMEOUT_S,
-        default_headers=HEADERS,
-    )
+    client = AsyncOpenAI(base_url=turn.base_url, api_key="none", max_retries=turn.retries)
     return Agent(OpenAIChatModel(turn.model, provider=OpenAIProvider(openai_client=client)), **more)
 
 

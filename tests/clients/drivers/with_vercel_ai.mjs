@@ -13,9 +13,6 @@ const weather = tool({
   execute: async () => "rain",
 });
 
-// It gives up when no chunk comes for this long.
-const CHUNK_TIMEOUT_MS = 65_000;
-
 const asking = (turn, includeUsage = false) => ({
   model: createOpenAICompatible({
     name: "autoshift",
@@ -43,7 +40,6 @@ async function read(turn, seen, { includeUsage = false, ...more } = {}) {
   const told = streamText({
     ...asking(turn, includeUsage),
     ...more,
-    timeout: { chunkMs: CHUNK_TIMEOUT_MS },
     onError: ({ error }) => (failure ??= error),
   });
   for await (const piece of told.textStream) {
