@@ -79,7 +79,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         was_open = self._head_open
         super().data_received(data)
-        if self._refused or self.transport.is_closing():
+        if self._ended():
             return
         if was_open and self._head_open:
             # The parser shows a header only when it is whole: an endless one has to be seen here.
@@ -89,6 +89,9 @@ class GuardedProtocol(HttpToolsProtocol):
                 return
         if not self._busy():
             self._wait()
+
+    def _ended(self) -> bool:
+        return self._refused or self.transport.is_closing()
 
     # The parser's callbacks
 
@@ -172,11 +175,10 @@ class GuardedProtocol(HttpToolsProtocol):
         return not self._busy()
 
     def _reply(self, refusal: Refusal) -> bytes:
-        headers = {**refusal.headers(), "x-request-id": str(uuid_utils.uuid7())}
-        lines = [f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}".encode()]
-        lines += [b"%s: %s" % field for field in self.server_state.default_headers]
-        lines += [f"{name}: {value}".encode() for name, value in headers.items()]
-        return b"\r\n".join([*lines, b"", refusal.body()])
+        request_id = (b"x-request-id", str(uuid_utils.uuid7()).encode())
+        fields = [*self.server_state.default_headers, *refusal.headers(), request_id]
+        status = f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}".encode()
+        return b"\r\n".join([status, *(b"%s: %s" % field for field in fields), b"", refusal.body()])
 
     # Timers
 
@@ -195,7 +197,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _busy(self) -> bool:
         """Whether a request is being served, so that what the client sends next can wait."""
-        return bool(self.pipeline) or (self.cycle is not None and not self.cycle.response_complete)
+        if self.cycle is None:  # type: ignore[redundant-expr]  # so it is before the first request
+            return False
+        return bool(self.pipeline) or not self.cycle.response_complete
 
     def _wait(self) -> None:
         """Nothing is to be done but to wait for the client: for a request, or for its rest."""

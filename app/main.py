@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from random import Random
@@ -11,11 +11,14 @@ import httpx
 import uuid_utils
 from fastapi import FastAPI
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from app.api.chat import ChatEndpoint, chat_router
 from app.api.decisions import decisions_router
 from app.api.door import guard
+from app.api.openapi import openapi_router
 from app.api.ops import ops_router
+from app.api.passthrough import Passthrough
 from app.catalogue import Catalogue
 from app.clock import SystemClock
 from app.configuration import load_settings, secret
@@ -32,7 +35,7 @@ from app.recorder import Recorder
 from app.retriever import Retriever
 from app.settings import Settings
 from app.store import Outbox, RecordStore, build_outbox, build_store
-from app.tiers import Tier, TierLadder
+from app.tiers import Tier, TierLadder, Timeouts
 from app.transmission import Transmission
 from app.upstreams.client import Upstream
 from app.upstreams.transport import build_client
@@ -90,7 +93,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         transmission=transmission,
         catalogue=catalogue,
         server=settings.server,
-        new_id=lambda: str(uuid_utils.uuid7()),
+        new_id=_new_id,
         mode=settings.stream.mode,
         simulated=settings.simulated,
     )
@@ -103,16 +106,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             await client.aclose()
 
-    app = FastAPI(title="Autoshift", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.admin = FastAPI(title="Autoshift, for its operators", docs_url=None, redoc_url=None)
+    app = FastAPI(title="Autoshift", lifespan=lifespan, openapi_url=None)
+    app.state.admin = FastAPI(title="Autoshift, for its operators", openapi_url=None)
+    app.include_router(
+        openapi_router(version=version("autoshift"), passthrough=settings.passthrough)
+    )
+    plain: dict[str, ASGIApp] = {"chat/completions": chat, **_passthrough(settings, upstreams)}
     for prefix in ("/v1", ""):
-        app.router.routes.append(Route(f"{prefix}/chat/completions", chat))
+        for path, endpoint in plain.items():
+            app.router.routes.append(Route(f"{prefix}/{path}", endpoint, methods=["POST"]))
         app.include_router(chat_router(catalogue, time.time()), prefix=prefix)
         app.include_router(decisions_router(recorder), prefix=prefix)
     for application in (app, app.state.admin):
         application.include_router(ops_router(recorder, metrics))
-        guard(application)
+        guard(application, settings.server, _new_id)
     return app
+
+
+def _new_id() -> str:
+    return str(uuid_utils.uuid7())
 
 
 @asynccontextmanager
@@ -153,6 +165,23 @@ def build_upstreams(settings: Settings, client: httpx.AsyncClient) -> dict[str, 
             client=client,
         )
         for name, provider in settings.providers.items()
+    }
+
+
+def _passthrough(settings: Settings, upstreams: Mapping[str, Upstream]) -> dict[str, Passthrough]:
+    """The endpoints that are forwarded; a provider is waited for as its most patient tier does."""
+    patience = {
+        tier.provider: tier.timeouts
+        for tier in sorted(settings.tiers, key=lambda tier: tier.timeouts.first_byte_s)
+    }
+    return {
+        endpoint: Passthrough(
+            endpoint=endpoint,
+            upstream=upstreams[provider],
+            timeouts=patience.get(provider, Timeouts()),
+            body_bytes=settings.server.body_bytes,
+        )
+        for endpoint, provider in settings.passthrough.items()
     }
 
 

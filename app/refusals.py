@@ -22,14 +22,14 @@ class Refusal:
         error = {"message": self.message, "type": self.kind, "param": None, "code": self.code}
         return orjson.dumps({"error": error})
 
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> list[tuple[bytes, bytes]]:
         """What goes with it; asking again would not help."""
-        return {
-            "content-type": "application/json",
-            "content-length": str(len(self.body())),
-            "x-should-retry": "false",
-            "connection": "close",
-        }
+        return [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(self.body())),
+            (b"x-should-retry", b"false"),
+            (b"connection", b"close"),
+        ]
 
 
 MALFORMED = Refusal(400, "invalid_http", "this is not a well formed HTTP/1.1 request")

@@ -4,7 +4,6 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.render import raw_headers
 from app.errors import BodyTooLargeError, MediaTypeError
 from app.refusals import Refusal, upload_too_slow
 
@@ -86,8 +85,8 @@ class PacedUploads:
 
 async def send_refusal(send: Send, refusal: Refusal) -> None:
     """One whole reply, after which the connection closes."""
-    headers = raw_headers(refusal.headers())
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    start = {"status": refusal.status, "headers": refusal.headers()}
+    await send({"type": "http.response.start", **start})
     await send({"type": "http.response.body", "body": refusal.body()})
 
 

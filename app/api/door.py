@@ -1,30 +1,93 @@
 """What stands before every route: paths in all their spellings, and errors in the one envelope."""
 
 import logging
+import time
+from collections.abc import Callable
 from http import HTTPStatus
+from typing import get_args
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.render import envelope, error_headers, status_of
+from app.api.body import PacedUploads
+from app.api.origins import Cors, LoopbackHosts
+from app.api.render import Headers, envelope, error_headers, send_error, status_of
 from app.errors import GatewayError, MethodError, NotFoundError, RequestError
+from app.settings import LOOPBACK, Endpoint, Server
 
 logger = logging.getLogger(__name__)
 
 _SUPPORTED = "/v1/chat/completions, /v1/models, /v1/decisions/{id}, /healthz, /readyz, /metrics"
 
 
-def guard(app: FastAPI) -> None:
-    """Let no error of the framework's own out, and serve a path with a trailing slash directly."""
+def guard(app: FastAPI, server: Server, new_id: Callable[[], str]) -> None:
+    """Let no error of the framework's own out, and nothing in that HTTP or a browser should not."""
     app.router.redirect_slashes = False
+    # The last one added is the first one asked.
     app.add_middleware(WithoutTrailingSlash)
+    app.add_middleware(PacedUploads, start_s=server.body_s)
+    if server.cors:
+        app.add_middleware(Cors, origins=server.cors)
+    if server.host in LOOPBACK:
+        app.add_middleware(LoopbackHosts)
+    app.add_middleware(Bugs)
+    app.add_middleware(Stamp, new_id=new_id)
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(Exception, _bug)
+
+
+class Stamp:
+    """Every reply says which request it is for, and how long that took: `openai-processing-ms`."""
+
+    def __init__(self, app: ASGIApp, new_id: Callable[[], str]) -> None:
+        self._app = app
+        self._new_id = new_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A route that has given the request an id keeps it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_s = time.perf_counter()
+
+        async def send_stamped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                if "x-request-id" not in headers:
+                    headers["x-request-id"] = self._new_id()
+                headers["openai-processing-ms"] = f"{1000 * (time.perf_counter() - started_s):.0f}"
+            await send(message)
+
+        await self._app(scope, receive, send_stamped)
+
+
+class Bugs:
+    """A bug is logged, and told as an error of ours; a reply that has begun is cut."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The exception goes no further, unless only it can still end the reply."""
+        started = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noted)
+        except Exception:
+            logger.exception("a request failed on a bug", extra={"route": scope["path"][:100]})
+            if started:
+                raise
+            await send_error(send, GatewayError("internal error", code="internal_error"), {})
 
 
 class WithoutTrailingSlash:
@@ -40,8 +103,10 @@ class WithoutTrailingSlash:
         await self._app(scope, receive, send)
 
 
-def _reply(exc: GatewayError) -> JSONResponse:
-    return JSONResponse(envelope(exc), status_code=status_of(exc), headers=error_headers(exc))
+def _reply(exc: GatewayError, headers: Headers | None = None) -> JSONResponse:
+    return JSONResponse(
+        envelope(exc), status_code=status_of(exc), headers={**error_headers(exc), **(headers or {})}
+    )
 
 
 async def _gateway_error(_: Request, exc: Exception) -> JSONResponse:
@@ -50,20 +115,23 @@ async def _gateway_error(_: Request, exc: Exception) -> JSONResponse:
 
 
 async def _http_error(request: Request, exc: Exception) -> JSONResponse:
-    path = request.url.path[:100]
-    if getattr(exc, "status_code", None) == HTTPStatus.METHOD_NOT_ALLOWED:
-        return _reply(MethodError(f"{request.method} is not possible on {path}"))
-    return _reply(
-        NotFoundError(
-            f"{path} is not served here; there is {_SUPPORTED}", code="unsupported_endpoint"
-        )
-    )
+    assert isinstance(exc, HTTPException)  # noqa: S101 - registered for nothing else
+    path = request.scope["path"][:100]
+    if exc.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        refused = MethodError(f"{request.method} is not possible on {path}")
+        return _reply(refused, dict(exc.headers or {}))
+    message = f"{path} is not served here; {_instead(path)}"
+    return _reply(NotFoundError(message, code="unsupported_endpoint"))
+
+
+def _instead(path: str) -> str:
+    endpoint = path.removeprefix("/v1").removeprefix("/")
+    if endpoint in ("responses", "messages"):
+        return "use /v1/chat/completions"
+    if endpoint in get_args(Endpoint):
+        return f"name a provider for it under passthrough.{endpoint}, or use /v1/chat/completions"
+    return f"there is {_SUPPORTED}"
 
 
 async def _invalid(_: Request, __: Exception) -> JSONResponse:
     return _reply(RequestError("the request is not well formed"))
-
-
-async def _bug(request: Request, exc: Exception) -> JSONResponse:
-    logger.error("a request failed on a bug", exc_info=exc, extra={"route": request.url.path[:100]})
-    return _reply(GatewayError("internal error", code="internal_error"))

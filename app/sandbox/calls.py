@@ -1,6 +1,5 @@
 """The tool calls a simulated model makes, and what it makes of their results."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +7,8 @@ from itertools import takewhile
 
 import orjson
 
-from app.jsontext import dump_json
+from app.errors import InvalidJsonError
+from app.jsontext import Json, dump_json, parse_json
 from app.sandbox.asked import asked_text, tool_turns
 from app.sandbox.models import chance
 from app.sandbox.questions import Solved
@@ -52,10 +52,11 @@ def calls_of(answer: str, request: ChatRequest) -> tuple[ToolCall, ...]:
 
 def said_of(calls: Sequence[object]) -> str:
     """The answer, a JSON array, that these calls of a message or of a judge's data make up."""
-    found = [call.get("function") or call for call in calls if isinstance(call, dict)]
-    return dump_json(
-        [{"name": c.get("name"), "arguments": _parsed(c.get("arguments"))} for c in found]
-    ).decode()
+    said = [
+        {"name": inner.get("name"), "arguments": _parsed(inner.get("arguments"))}
+        for inner in map(_called, calls)
+    ]
+    return dump_json(said).decode()
 
 
 def made_up_calls(request: ChatRequest) -> tuple[ToolCall, ...]:
@@ -103,13 +104,19 @@ def may_try_again(request: ChatRequest) -> bool:
 def repeated_calls(request: ChatRequest) -> tuple[ToolCall, ...]:
     """The last calls once more, as they were."""
     for turn in reversed(tool_turns(request)):
-        if calls := turn.get("tool_calls"):
-            made = [call["function"] for call in calls if isinstance(call.get("function"), dict)]
+        if isinstance(calls := turn.get("tool_calls"), list):
             return tuple(
                 _call(request, i, str(inner.get("name")), _parsed(inner.get("arguments")))
-                for i, inner in enumerate(made)
+                for i, inner in enumerate(map(_called, calls))
             )
     return ()
+
+
+def _called(call: object) -> Json:
+    """What a call calls; as the wire has it, or already taken out of its wrapping."""
+    outer = call if isinstance(call, dict) else {}
+    inner = outer.get("function", outer)
+    return inner if isinstance(inner, dict) else {}
 
 
 def _is_failure(result: str) -> bool:
@@ -130,6 +137,7 @@ def _parsed(text: object) -> object:
     if not isinstance(text, str):
         return text
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
+        parsed: object = parse_json(text.encode())
+    except (ValueError, InvalidJsonError):
         return text
+    return parsed

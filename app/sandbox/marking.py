@@ -39,7 +39,7 @@ def is_same(right: str, answer_text: str, *, strict: bool = False) -> bool:
 def _same_json(right: str, text: str) -> bool:
     try:
         return _canonical(orjson.loads(text)) == _canonical(orjson.loads(right))
-    except orjson.JSONDecodeError:
+    except (orjson.JSONDecodeError, RecursionError):
         return False
 
 

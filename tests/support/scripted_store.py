@@ -38,7 +38,7 @@ class ScriptedStore:
             raise RuntimeError("a bug")
         if self.down:
             raise StoreDownError("nobody there")
-        if self.poison & {operation.id for operation in operations}:
+        if self.poison & {each.id for each in operations if isinstance(each, Insert)}:
             raise StoreError("cannot hold that")
         for operation in operations:
             match operation:

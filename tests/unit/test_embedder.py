@@ -289,7 +289,7 @@ def test_the_clients_own_task_wins_and_is_bounded() -> None:
     system = ("system", "Classify.")
 
     assert task_key(chat(system, ("user", "a"), autoshift={"task": "triage"})) == "triage"
-    long = task_key(chat(system, ("user", "a"), autoshift={"task": "t" * 1_000}))
+    long = task_key(chat(system, ("user", "a"), autoshift={"task": "t" * 200}))
     assert long is not None
     assert len(long) <= 64
 

@@ -202,9 +202,8 @@ def test_evidence_arrives_after_its_record_and_once_whatever_happens(
 ) -> None:
     store, expected, clock = Delivered(), Delivered().evidence, Clock()
     with TemporaryDirectory() as directory:
-        outbox = Outbox(Path(directory), capacity_bytes=1 << 20, clock=clock)
-        outbox.open()
-        for step in steps:
+        outbox = reopened(None, Path(directory), clock)
+        for step in (*steps, ("restart",), ("deliver", 1000)):
             match step:
                 case ("insert", str(record_id)):
                     outbox.append(insert(record(record_id)))
@@ -220,14 +219,17 @@ def test_evidence_arrives_after_its_record_and_once_whatever_happens(
                     clock.now_s += 61
                     outbox.forget(2)
                 case _:
-                    outbox.close()
-                    outbox.open()
-        outbox.close()
-        outbox = Outbox(Path(directory), capacity_bytes=1 << 20)
-        outbox.open()
-        store.deliver(outbox, 1000)
+                    outbox = reopened(outbox, Path(directory), clock)
         outbox.close()
     assert store.evidence == expected
+
+
+def reopened(old: Outbox | None, path: Path, clock: Clock) -> Outbox:
+    if old is not None:
+        old.close()
+    outbox = Outbox(path, capacity_bytes=1 << 20, clock=clock)
+    outbox.open()
+    return outbox
 
 
 def test_a_record_is_fetched_by_its_own_tenant_only(tmp_path: Path) -> None:

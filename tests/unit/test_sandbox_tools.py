@@ -199,6 +199,16 @@ async def test_a_failed_call_of_a_foreign_tool_is_repeated_as_it_was() -> None:
     assert calls_in(again) == [{"name": "lookup", "arguments": {"id": 7}}]
 
 
+@pytest.mark.parametrize(
+    "calls", ["x", [], [1], [{"function": "x"}], [{"function": {"arguments": "[" * 9000}}]]
+)
+async def test_calls_that_make_no_sense_still_get_a_reply(calls: object) -> None:
+    request = tool_turn("error: busy")
+    request["messages"][1]["tool_calls"] = calls
+    async with sandbox() as http:
+        await reply(http, request | {"tools": [FORECAST]})
+
+
 async def judge(http: httpx.AsyncClient, calls: list[Json]) -> str:
     made = [{"name": c["name"], "arguments": json.dumps(c["arguments"])} for c in calls]
     question = {"conversation": NOW, "tools": [CURRENT_WEATHER]}

@@ -184,7 +184,6 @@ def test_an_address_others_can_reach_is_refused_while_there_are_no_keys(
         ("policy: value", "policy"),
         ("mode: shadow", "mode"),
         ("records: {keep: {days: 90}}", "records.keep"),
-        ("stream: {mode: direct}", "stream.mode"),
     ],
 )
 def test_what_a_later_version_brings_is_refused_as_not_yet(

@@ -1,0 +1,119 @@
+"""`GET /openapi.json`: every route, with the bodies that the framework cannot derive."""
+
+from collections.abc import Iterable
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from app.api.schemas import ANY_OBJECT, SCHEMAS, STRING, ref
+from app.jsontext import Json
+
+VERSION = "3.1.0"
+PREFIXES = ("/v1", "")
+
+
+def openapi_router(*, version: str, passthrough: Iterable[str]) -> APIRouter:
+    """Serves the document, which is made once."""
+    router = APIRouter()
+    told = document(version=version, passthrough=passthrough)
+
+    @router.get("/openapi.json")
+    async def openapi() -> JSONResponse:
+        return JSONResponse(told)
+
+    return router
+
+
+def document(*, version: str, passthrough: Iterable[str]) -> Json:
+    """The whole description. Source: OpenAPI 3.1."""
+    paths = {f"{prefix}{path}": item for prefix in PREFIXES for path, item in _SERVED.items()}
+    for prefix in PREFIXES:
+        for endpoint in passthrough:
+            paths[f"{prefix}/{endpoint}"] = {"post": _forwarded(endpoint)}
+    return {
+        "openapi": VERSION,
+        "info": {"title": "Autoshift", "version": version},
+        "paths": {**paths, **_OPERATED},
+        "components": {"schemas": SCHEMAS},
+    }
+
+
+def _content(kind: str, schema: Json) -> Json:
+    return {kind: {"schema": schema}}
+
+
+def _reply(description: str, schema: Json) -> Json:
+    return {"description": description, "content": _content("application/json", schema)}
+
+
+_ERRORS: Json = {
+    "4XX": _reply("The request is wrong, or asks too much", ref("Error")),
+    "5XX": _reply("The gateway or its providers could not answer", ref("Error")),
+}
+
+
+def _operation(summary: str, ok: Json, **more: object) -> Json:
+    return {"summary": summary, **more, "responses": {"200": ok, **_ERRORS}}
+
+
+def _get(summary: str, ok: Json, *parameters: str) -> Json:
+    wanted = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
+        for name in parameters
+    ]
+    return {"get": _operation(summary, ok, **({"parameters": wanted} if wanted else {}))}
+
+
+def _body(schema: Json) -> Json:
+    return {"required": True, "content": _content("application/json", schema)}
+
+
+def _forwarded(endpoint: str) -> Json:
+    ok = {
+        "description": "What the provider answers, as it is",
+        "content": {"application/json": {}, "text/event-stream": {}, "*/*": {}},
+    }
+    summary = f"Forwarded to the provider under passthrough.{endpoint}; not routed"
+    return _operation(summary, ok, requestBody=_body(ANY_OBJECT))
+
+
+_COMPLETED: Json = {
+    "description": "The answer; a stream of chunks where `stream` is true",
+    "content": {
+        **_content("application/json", ref("Completion")),
+        **_content("text/event-stream", STRING),
+    },
+}
+
+_SERVED: Json = {
+    "/chat/completions": {
+        "post": _operation(
+            "Answer a conversation from the cheapest tier that will do",
+            _COMPLETED,
+            requestBody=_body(ref("ChatRequest")),
+        )
+    },
+    "/models": _get("The models that can be asked for", _reply("All of them", ref("Models"))),
+    "/models/{name}": _get("One model", _reply("It exists", ref("Model")), "name"),
+    "/decisions/{decision_id}": _get(
+        "What happened to one request", _reply("Its record", ref("Decision")), "decision_id"
+    ),
+}
+
+_READY = _reply("Requests are served", ref("Ready"))
+_UNREADY = _reply("Requests are not served", ref("Ready"))
+
+_OPERATED: Json = {
+    "/healthz": _get("Whether the process lives", _reply("It does", ANY_OBJECT)),
+    "/readyz": {
+        "get": {
+            "summary": "Whether requests are served",
+            "responses": {**_ERRORS, "200": _READY, "503": _UNREADY},
+        }
+    },
+    "/metrics": _get(
+        "Prometheus metrics",
+        {"description": "Samples", "content": _content("text/plain", STRING)},
+    ),
+    "/openapi.json": _get("This document", _reply("OpenAPI", ANY_OBJECT)),
+}
