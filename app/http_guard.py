@@ -51,6 +51,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     limits = HttpLimits()
 
+    _asked = False
     _head_open = False
     _body_open = False
     _header_bytes = 0
@@ -123,6 +124,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_open, self._body_open = False, True
         self._stop_waiting()
         super().on_headers_complete()
+        self._asked = True
 
     @override
     def on_message_complete(self) -> None:
@@ -197,7 +199,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _busy(self) -> bool:
         """Whether a request is being served, so that what the client sends next can wait."""
-        if self.cycle is None:  # type: ignore[redundant-expr]  # so it is before the first request
+        if not self._asked:
             return False
         return bool(self.pipeline) or not self.cycle.response_complete
 

@@ -94,7 +94,7 @@ async def _collect(
     driver = Driver(client)
     try:
         for scenario in scenarios:
-            if scenario.action in client.lacks:
+            if scenario.action in client.lacks or client.name in scenario.not_for:
                 results.append(Result(client.name, scenario.name, "-"))
                 continue
             seen = await driver.turn(scenario, url)

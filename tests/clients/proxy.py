@@ -19,6 +19,8 @@ async def proxy(port: int, idle_s: float) -> AsyncGenerator[int, None]:
                 sending = tasks.create_task(_pass_on(reader, ahead, None))
                 await _pass_on(behind, writer, idle_s)
                 sending.cancel()
+        except asyncio.CancelledError:
+            pass  # all is over, which Python 3.11 takes for a bug
         finally:
             writer.transport.abort()
             ahead.transport.abort()

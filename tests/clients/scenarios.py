@@ -51,6 +51,7 @@ class Scenario:
     retries: int = 0
     asked: Sequence[str] | None = None
     slow: bool = False
+    not_for: Sequence[str] = ()
 
 
 def climbs(small: Play, medium: Play) -> Play:
@@ -238,14 +239,25 @@ def _raised(status: int, code: str) -> Json:
 
 
 def _retries() -> list[Scenario]:
+    """What waiting cures is tried again; where every tier has failed, the client need not."""
     limited, answer = fails(429, headers=["retry-after: 1"]), says(*PARTS)
     twice = ["small", "medium", "large", "small"]
-    return [
+    cured = [
         Scenario(
             f"retry-{action}", action, at_first(limited, answer), ANSWER, retries=2, asked=twice
         )
         for action in ("plain", "stream")
     ]
+    futile = Scenario(
+        "no-retry",
+        "plain",
+        fails(500),
+        {"raised": _raised(502, "upstream_failed")},
+        retries=2,
+        asked=["small", "medium", "large"],
+        not_for=["vercel-ai"],  # it does not know the header that tells
+    )
+    return [*cured, futile]
 
 
 def _broken() -> list[Scenario]:

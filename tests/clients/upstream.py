@@ -78,8 +78,8 @@ class Upstream:
                 await _send(reply, writer)
                 if reply.ending != "whole":
                     break
-        except ConnectionError:
-            pass  # whoever asked has left
+        except (ConnectionError, asyncio.CancelledError):
+            pass  # whoever asked has left, or all is over, which Python 3.11 takes for a bug
         finally:
             writer.close()
 

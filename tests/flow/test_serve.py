@@ -117,8 +117,8 @@ async def test_every_mistake_in_the_configuration_is_told_in_one_line(tmp_path: 
         config_file(tmp_path, tiers=astray): ("small", "'nobody'", "under providers (scripted)"),
         config_file(tmp_path, providers=keyed): ("providers.scripted", "export NO_SUCH_KEY="),
     }
-    said = await asyncio.gather(*(refusal("--config", path) for path in expected))
-    for line, wanted in zip(said, expected.values(), strict=True):
+    for path, wanted in expected.items():
+        line = await refusal("--config", path)
         assert all(word in line for word in wanted), (line, wanted)
 
 

@@ -1,0 +1,1 @@
+"""Measurements, not tests: what `make bench` runs."""
