@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -17,7 +18,7 @@ WEATHER = {
 }
 
 
-async def first_content(gate: Gateway, release: asyncio.Event, **more: object) -> str:
+async def first_content(gate: Gateway, release: asyncio.Event, **more: Any) -> str:
     """The text that reaches the client while the provider is still held; then all of it."""
     body = chat(stream=True, **more)
     text = ""
