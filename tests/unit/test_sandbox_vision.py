@@ -3,6 +3,7 @@
 import base64
 import binascii
 import struct
+import tracemalloc
 import zlib
 
 import pytest
@@ -67,14 +68,19 @@ def test_what_is_no_picture_of_ours_is_not_read(url: str) -> None:
     assert read_data_url(url) is None
 
 
-def test_a_picture_that_unpacks_to_gigabytes_is_not_unpacked() -> None:
+def test_a_picture_that_unpacks_to_far_more_is_not_unpacked() -> None:
     bomb = zlib.compress(bytes(50_000_000))
     head = struct.pack(">IIBBBBB", 24, 24, 8, 3, 0, 0, 0)
     palette = raw_png(URL)[33:].split(b"PLTE")[1][:21]
     raw = b"\x89PNG\r\n\x1a\n"
     for kind, data in ((b"IHDR", head), (b"PLTE", palette), (b"IDAT", bomb)):
         raw += struct.pack(">I", len(data)) + kind + data + b"\0\0\0\0"
-    assert read_data_url(as_url(raw)) == ".../.../..."
+    tracemalloc.start()
+    try:
+        assert read_data_url(as_url(raw)) == ".../.../..."
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("name", ["sim-medium", "sim-large"])
