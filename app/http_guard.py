@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import re
+import sys
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import NoReturn
 
+import httptools
 import uuid_utils
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -51,6 +53,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     limits = HttpLimits()
 
+    _received = b""
     _asked = False
     _head_open = False
     _body_open = False
@@ -79,6 +82,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._refused:
             return
         was_open = self._head_open
+        self._received = data
         super().data_received(data)
         if self._ended():
             return
@@ -121,6 +125,8 @@ class GuardedProtocol(HttpToolsProtocol):
     @override
     def on_headers_complete(self) -> None:
         self._check_head()
+        if self.parser.should_upgrade():
+            return
         self._head_open, self._body_open = False, True
         self._stop_waiting()
         super().on_headers_complete()
@@ -128,6 +134,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     @override
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._body_open = False
         super().on_message_complete()
 
@@ -142,6 +150,26 @@ class GuardedProtocol(HttpToolsProtocol):
             absolute = _ABSOLUTE.match(self.url)
             if absolute is None or [absolute[1].lower()] != [host.lower() for host in hosts]:
                 self._stop(OTHER_HOST)
+
+    @override
+    def _unsupported_upgrade_warning(self) -> None:
+        """Serve the request as if it had not offered another protocol.
+
+        The parser takes its body for that protocol. Java's client offers HTTP/2 in this way, with
+        the first request to every `http:` address.
+        """
+        paused = sys.exception()
+        offset = paused.args[0] if paused is not None else len(self._received)
+        lines = [b"%s %s HTTP/1.1" % (self.parser.get_method(), self.url)]
+        for name, value in self.headers:
+            if name == b"connection":
+                tokens = [token.strip().lower() for token in value.split(b",")]
+                lines += [b"connection: close"] if b"close" in tokens else []
+            elif name not in {b"upgrade", b"http2-settings"}:
+                lines.append(name + b": " + value)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        super().data_received(b"\r\n".join([*lines, b"", self._received[offset:]]))
 
     def _stop(self, refusal: Refusal) -> NoReturn:
         self._refusal = refusal

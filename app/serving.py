@@ -58,6 +58,7 @@ async def serving(
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,
         server_header=False,
         backlog=PENDING_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_S,

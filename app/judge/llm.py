@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 
 from app.answers import Answer
@@ -13,9 +13,11 @@ from app.jsontext import Json, dump_json
 from app.records import Verdict
 from app.tiers import Tier
 from app.upstreams.client import Upstream
-from app.wire import ChatRequest, text_of
+from app.wire import ChatRequest, parts, text_of
 
 TEXT_CHARACTERS = 8_000
+CONVERSATION_CHARACTERS = 24_000
+IMAGES = 8
 VERDICTS: Mapping[str, bool] = {"VALID": True, "INVALID": False}
 
 _SYSTEM = """\
@@ -98,13 +100,18 @@ class LlmJudge:
 
 def judge_body(by: Tier, request: ChatRequest, answer: Answer, max_tokens: int) -> Json:
     """The request to the judging tier."""
+    images = _images(request) if by.supports is None or "vision" in by.supports else []
     fence = f"----- data {secrets.token_hex(16)} -----"
     data = dump_json({"question": _question(request), "answer": _answer(answer)}).decode()
+    text = f"{fence}\n{data}\n{fence}\n{_REMINDER}"
     body: Json = {
         "model": by.model,
         "messages": [
             {"role": "system", "content": _SYSTEM},
-            {"role": "user", "content": f"{fence}\n{data}\n{fence}\n{_REMINDER}"},
+            {
+                "role": "user",
+                "content": [*images, {"type": "text", "text": text}] if images else text,
+            },
         ],
         by.token_param: max_tokens,
     }
@@ -128,14 +135,32 @@ def read_verdict(text: str) -> bool | None:
 
 
 def _question(request: ChatRequest) -> object:
-    turns = [
-        {"role": message["role"], "text": _cleaned(text_of(message))}
-        for message in request.messages
-    ]
+    turns = _turns(request.messages)
     question: object = turns[0]["text"] if len(turns) == 1 else turns
     if not request.tools:
         return question
     return {"conversation": question, "tools": request.tools}
+
+
+def _turns(messages: Sequence[Json]) -> list[Json]:
+    """Role and text of each turn; of a long conversation the first one and the latest."""
+    turns = [{"role": m["role"], "text": _cleaned(text_of(m))} for m in messages]
+    first, *later = turns
+    room = CONVERSATION_CHARACTERS - len(first["text"])
+    kept: list[Json] = []
+    for turn in reversed(later):
+        room -= len(turn["text"])
+        if room < 0 and kept:
+            kept.append({"role": "system", "text": "[… earlier turns left out …]"})
+            break
+        kept.append(turn)
+    return [first, *reversed(kept)]
+
+
+def _images(request: ChatRequest) -> list[Json]:
+    """The pictures of the last turns; they are looked at, and nobody fetches them here."""
+    every = [p for message in request.messages for p in parts(message)]
+    return [part for part in every if part.get("type") == "image_url"][-IMAGES:]
 
 
 def _answer(answer: Answer) -> object:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from app.answers import Answer
 from app.jsontext import Json
 from app.judge.llm import TEXT_CHARACTERS, LlmJudge, judge_body, read_verdict
-from app.tiers import Price, Tier, Timeouts
+from app.tiers import Capability, Price, Tier, Timeouts
 from app.upstreams.client import Upstream
 from app.upstreams.transport import build_client
 from app.wire import ChatRequest, parse_request
@@ -330,3 +330,35 @@ async def test_a_judge_that_fails_gives_no_verdict_and_no_error(
         assert verdict.valid is None
         assert verdict.reason == reason
         assert verdict.cost_usd == (None if cost_usd is None else pytest.approx(cost_usd))
+
+
+PICTURE: Json = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+
+def test_a_judge_that_can_see_gets_the_pictures_too() -> None:
+    content = [{"type": "text", "text": "How many squares?"}, PICTURE]
+    asked = parse_request(
+        json.dumps({"model": "auto", "messages": [{"role": "user", "content": content}]}).encode(),
+        {},
+    )
+    cases: list[tuple[frozenset[Capability] | None, bool]] = [
+        (None, True),
+        (frozenset({"vision"}), True),
+        (frozenset({"tools"}), False),
+    ]
+    for supports, shown in cases:
+        by = Tier(name="j", provider="p", model="m", prior=0.5, supports=supports)
+        told = judge_body(by, asked, Answer(), 100)["messages"][-1]["content"]
+        assert (isinstance(told, list) and told[0] == PICTURE) == shown
+
+
+def test_of_a_long_conversation_the_judge_sees_the_first_and_the_latest_turns() -> None:
+    turns = [{"role": "user", "content": f"turn {n} " + "x" * 7_000} for n in range(30)]
+    asked = parse_request(json.dumps({"model": "auto", "messages": turns}).encode(), {})
+    by = Tier(name="j", provider="p", model="m", prior=0.5)
+    told = judge_body(by, asked, Answer(), 100)["messages"][-1]["content"]
+    assert len(told) < 40_000
+    assert "turn 0 " in told
+    assert "turn 29 " in told
+    assert "turn 5 " not in told
+    assert "earlier turns left out" in told

@@ -6,12 +6,7 @@ from typing import Any
 from openai import OpenAI
 from pydantic import BaseModel
 
-from tests.clients.drivers.driver import (
-    WEATHER_PARAMETERS,
-    Seen,
-    Turn,
-    drive,
-)
+from tests.clients.drivers.driver import WEATHER_PARAMETERS, Seen, Turn, drive
 
 WEATHER: Any = {
     "type": "function",
@@ -33,10 +28,7 @@ def question(turn: Turn) -> list[Any]:
 
 
 async def plain(turn: Turn, seen: Seen) -> None:
-    note(
-        client(turn).chat.completions.create(model=turn.model, messages=question(turn)),
-        seen,
-    )
+    note(client(turn).chat.completions.create(model=turn.model, messages=question(turn)), seen)
 
 
 async def stream(turn: Turn, seen: Seen) -> None:
