@@ -58,7 +58,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _head_open = False
     _body_open = False
     _header_bytes = 0
-    _head_bytes = 0
+    _barren_bytes = 0
     _refusal = MALFORMED
     _refused = False
     _patience: asyncio.TimerHandle | None = None
@@ -81,17 +81,16 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        was_open = self._head_open
         self._received = data
+        self._barren_bytes += len(data)
         super().data_received(data)
         if self._ended():
             return
-        if was_open and self._head_open:
+        unfinished = self._head_open or self._body_open
+        if unfinished and self._barren_bytes > self.limits.url_bytes + self.limits.header_bytes:
             # The parser shows a header only when it is whole: an endless one has to be seen here.
-            self._head_bytes += len(data)
-            if self._head_bytes > self.limits.url_bytes + self.limits.header_bytes:
-                self._refuse(headers_too_large(self.limits.header_bytes, self.limits.headers))
-                return
+            self._refuse(headers_too_large(self.limits.header_bytes, self.limits.headers))
+            return
         if not self._busy():
             self._wait()
 
@@ -104,7 +103,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._head_open = True
-        self._head_bytes = self._header_bytes = 0
+        self._barren_bytes = self._header_bytes = 0
 
     @override
     def on_url(self, url: bytes) -> None:
@@ -129,8 +128,14 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._head_open, self._body_open = False, True
         self._stop_waiting()
+        self._barren_bytes = 0
         super().on_headers_complete()
         self._asked = True
+
+    @override
+    def on_body(self, body: bytes) -> None:
+        super().on_body(body)
+        self._barren_bytes = 0
 
     @override
     def on_message_complete(self) -> None:

@@ -23,7 +23,7 @@ from app.catalogue import Catalogue
 from app.clock import SystemClock
 from app.configuration import load_settings, secret
 from app.conversations import Conversations
-from app.embedder import build_embedder
+from app.embedder import build_embedder, question_text
 from app.generator import UpstreamGenerator
 from app.judge.checks import CHECKS
 from app.judge.llm import LlmJudge
@@ -39,6 +39,7 @@ from app.tiers import Tier, TierLadder, Timeouts
 from app.transmission import Transmission
 from app.upstreams.client import Upstream
 from app.upstreams.transport import build_client
+from app.wire import ChatRequest
 
 DELIVERY_LIMIT_S = 5.0
 EXCERPT_CHARACTERS = 500
@@ -200,11 +201,11 @@ def _priced(tier: Tier, settings: Settings) -> Tier:
     return tier.model_copy(update={"price": price})
 
 
-def _text_keeper(settings: Settings) -> Callable[[str], str | None]:
+def _text_keeper(settings: Settings) -> Callable[[ChatRequest], str | None]:
     match settings.records.text:
         case "none":
             return lambda _: None
         case "excerpt":
-            return lambda text: text[:EXCERPT_CHARACTERS]
+            return lambda request: question_text(request)[:EXCERPT_CHARACTERS]
         case "full":
-            return lambda text: text
+            return question_text

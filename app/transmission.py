@@ -7,14 +7,14 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from app.answers import Answer
 from app.climb import best_ended
 from app.clock import Clock
 from app.conversations import Conversations
-from app.embedder import features, question_text, task_key
+from app.embedder import features, task_key
 from app.errors import DeadlineError, GatewayError, UpstreamError
 from app.events import Chunk, Event, Order, Settled
 from app.generator import Generator
@@ -29,6 +29,7 @@ from app.records import Attempt, Evidence, Neighbour, Record, Vector, Verdict
 from app.retriever import Retriever
 from app.tailor import left_out
 from app.tiers import TierLadder
+from app.wire import ChatRequest
 
 NO_TIME = "the request's time was used up before an answer was there"
 
@@ -73,7 +74,7 @@ class Transmission:
         clock: Clock,
         rng: Random,
         max_calls: int,
-        keep_text: Callable[[str], str | None],
+        keep_text: Callable[[ChatRequest], str | None],
     ) -> None:
         self._ladder = ladder
         self._retriever = retriever
@@ -135,7 +136,7 @@ class Transmission:
             features=features(request),
             learn=request.extension.learn and order.kind == "routed" and not request.bound,
             stream=request.stream,
-            text=self._keep_text(question_text(request)),
+            text=self._keep_text(request),
         )
         return _Run(order, record, self._clock.monotonic_s())
 
@@ -237,19 +238,22 @@ class Transmission:
         by = self._ladder[action.by]
         run.calls += 1
         started_s = self._clock.monotonic_s()
+        # Until it comes; if time runs out or the client leaves, nobody knows what it has cost.
+        verdict = Verdict(valid=None, by=by.name, reason="cancelled", cost_usd=None)
         try:
             async with asyncio.timeout(run.deadline_s - started_s):
                 verdict = await self._judge.judge(
                     by, run.order.request, run.answers[action.attempt]
                 )
         except TimeoutError:
-            verdict = Verdict(valid=None, by=by.name, reason="deadline", cost_usd=None)
-        if verdict.valid is None:
-            run.degrade("judge")
-        run.record.attempts[action.attempt].verdicts.append(verdict)
-        phases_s = run.record.phases_s
-        spent_s = self._clock.monotonic_s() - started_s
-        phases_s["judge"] = phases_s.get("judge", 0.0) + spent_s
+            verdict = replace(verdict, reason="deadline")
+        finally:
+            if verdict.valid is None:
+                run.degrade("judge")
+            run.record.attempts[action.attempt].verdicts.append(verdict)
+            phases_s = run.record.phases_s
+            spent_s = self._clock.monotonic_s() - started_s
+            phases_s["judge"] = phases_s.get("judge", 0.0) + spent_s
 
     def _finish(self, end: Accept | Stop, run: _Run) -> Answer:
         """The answer to serve. Errors: the failure to report where there is none."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from app.api.schemas import ANY_OBJECT, SCHEMAS, STRING, ref
+from app.api.schemas import ANY_OBJECT, EVENT, SCHEMAS, STRING, ref
 from app.jsontext import Json
 
 VERSION = "3.1.0"
@@ -81,7 +81,7 @@ _COMPLETED: Json = {
     "description": "The answer; a stream of chunks where `stream` is true",
     "content": {
         **_content("application/json", ref("Completion")),
-        **_content("text/event-stream", STRING),
+        **_content("text/event-stream", EVENT),
     },
 }
 

@@ -25,6 +25,9 @@ def list_of(items: Json) -> Json:
     return {"type": "array", "items": items}
 
 
+EVENT = object_of(["data"], data={**STRING, "description": "A chunk as JSON; at the end [DONE]"})
+
+
 def or_null(schema: Json) -> Json:
     return {**schema, "type": [schema["type"], "null"]}
 

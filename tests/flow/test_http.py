@@ -138,6 +138,8 @@ WRONG: dict[str, tuple[bytes, int]] = {
     "an endless header": (post(b"x-a: " + b"a" * 2 * 1024 * 1024)[:-200], 431),
     "over 64 KiB of headers": (post(*(b"x-%d: %s\r\n" % (n, b"a" * 1500) for n in range(50))), 431),
     "2,000 headers": (post(*(b"x-%d: a\r\n" % n for n in range(2000))), 431),
+    "an endless trailer": (chunked(TE)[:-2] + b"x-a: " + b"a" * 2 * 1024 * 1024, 431),
+    "an endless chunk extension": (chunked(TE)[:-5] + b"5;" + b"a" * 2 * 1024 * 1024, 431),
     "a long URL": (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
     "an endless URL": (b"GET /" + b"a" * 1024 * 1024, 414),
 }
