@@ -62,6 +62,8 @@ class Metrics:
         self._refused.inc(0 if acknowledged else 1)
         for reason in {_known(reason.partition(":")[0], REASONS) for reason in record.degraded}:
             self._degraded.labels(reason).inc()
+        if record.stream and (served := record.served_attempt) is not None:
+            self._streams.labels("live" if served.live else "held").inc()
         for phase, duration_s in record.phases_s.items():
             self._phase_duration_s.labels(_known(phase, PHASES)).observe(duration_s)
         for index, attempt in enumerate(record.attempts):
@@ -95,6 +97,7 @@ class Metrics:
         self._phase_duration_s = self._histogram(
             "phase_duration_seconds", "A request's parts.", _PHASE_BUCKETS_S, "phase"
         )
+        self._streams = self._counter("streams", "Streams, by whether they were held.", "sent")
         self._degraded = self._counter(
             "degraded_requests", "Requests served though a part was down.", "reason"
         )

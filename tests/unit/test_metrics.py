@@ -259,3 +259,16 @@ def test_every_series_is_ours_or_the_processs_and_in_base_units(escalated: Recor
         assert family.name.startswith(("autoshift_", "process_"))
         assert family.documentation
         assert not family.name.endswith(("_ms", "_milliseconds", "_created"))
+
+
+@pytest.mark.parametrize(("live", "sent"), [(True, "live"), (False, "held")])
+def test_streams_are_counted_by_whether_they_were_held(live: bool, sent: str) -> None:
+    metrics = new_metrics()
+    answered = [Attempt("small", "direct", live=live, outcome="complete")]
+
+    metrics.observe(make_record(stream=True, served=0, attempts=answered), True)
+    metrics.observe(make_record(stream=False, served=0, attempts=answered), True)
+
+    value = read(metrics)
+    assert value("streams_total", sent=sent) == 1
+    assert value("streams_total", sent="held" if live else "live") == 0
