@@ -116,7 +116,7 @@ class Catalogue:
                 )
         if any(tier.can(needs, 0) for tier in self._ladder):
             raise RequestError(
-                f"the prompt has about {prompt_tokens} tokens, more than any tier takes",
+                f"the prompt is too long: about {prompt_tokens} tokens, more than any tier takes",
                 code="context_length_exceeded",
                 param="messages",
             )

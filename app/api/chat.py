@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from contextlib import aclosing
@@ -12,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.body import ClientLeft, headers_of, read_body
 from app.api.render import send_error
-from app.api.replies import JsonReply, Reply, SseReply
+from app.api.replies import COMMENT_S, JsonReply, Reply, SseReply
 from app.catalogue import Catalogue
 from app.errors import GatewayError, MethodError, UnknownModelError
 from app.events import Order
@@ -61,7 +62,7 @@ class ChatEndpoint:
         except GatewayError as exc:
             await send_error(send, exc, {"x-request-id": request_id})
             return
-        reply = self._reply(order, send)
+        reply = self._reply(order, send, patience_s(headers))
         # Edge-triggered, so that what is being closed can still be awaited.
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(self._serve(order, reply))
@@ -73,6 +74,8 @@ class ChatEndpoint:
     def _order(self, request_id: str, raw: bytes, headers: dict[str, str]) -> Order:
         request = parse_request(raw, headers)
         route = self._catalogue.route(request)
+        # A stream is kept alive, so its client's patience does not end; a plain reply's does.
+        patient_s = math.inf if request.stream else within_s(patience_s(headers))
         return Order(
             id=request_id,
             tenant=TENANT,
@@ -81,10 +84,10 @@ class ChatEndpoint:
             ladder=route.ladder,
             kind=route.kind,
             mode=request.extension.stream or self._mode,
-            deadline_s=deadline_s(headers, self._server.deadline_s),
+            deadline_s=min(self._server.deadline_s, patient_s),
         )
 
-    def _reply(self, order: Order, send: Send) -> Reply:
+    def _reply(self, order: Order, send: Send, patient_s: float) -> Reply:
         created_s = int(time.time())
         if not order.request.stream:
             return JsonReply(order, send, created_s=created_s, simulated=self._simulated)
@@ -93,7 +96,8 @@ class ChatEndpoint:
             send,
             created_s=created_s,
             simulated=self._simulated,
-            hold_s=self._server.hold_s,
+            hold_s=min(self._server.hold_s, within_s(patient_s)),
+            quiet_s=min(COMMENT_S, within_s(patient_s)),
         )
 
     async def _serve(self, order: Order, reply: Reply) -> None:
@@ -117,16 +121,21 @@ async def _cancel_when_gone(receive: Receive, serving: "asyncio.Task[None]") -> 
     serving.cancel()
 
 
-def deadline_s(headers: dict[str, str], configured_s: float) -> float:
-    """The time this request has: as configured, or less where the client says it waits less."""
+def patience_s(headers: dict[str, str]) -> float:
+    """How long the client waits without a byte, as its SDK tells; without end where it does not."""
     for name in ("x-stainless-read-timeout", "x-stainless-timeout"):
         try:
             hint_s = float(headers[name])
         except (KeyError, ValueError):
             continue
         if hint_s > 0:
-            return min(configured_s, max(hint_s - REPLY_RESERVE_S, hint_s / 2))
-    return configured_s
+            return hint_s
+    return math.inf
+
+
+def within_s(patient_s: float) -> float:
+    """What of a client's patience may be used up: the reply has to travel as well."""
+    return max(patient_s - REPLY_RESERVE_S, patient_s / 2)
 
 
 def chat_router(catalogue: Catalogue, started_s: float) -> APIRouter:

@@ -74,15 +74,26 @@ class JsonReply:
 
 
 class SseReply:
-    """A stream of events; the status line waits for the first chunk, at most `hold_s`."""
+    """A stream of events; the status line waits for the first chunk, at most `hold_s`.
+
+    `quiet_s` is the longest silence after it.
+    """
 
     def __init__(
-        self, order: Order, send: Send, *, created_s: int, simulated: bool, hold_s: float
+        self,
+        order: Order,
+        send: Send,
+        *,
+        created_s: int,
+        simulated: bool,
+        hold_s: float,
+        quiet_s: float = COMMENT_S,
     ) -> None:
         self._order = order
         self._send = send
         self._simulated = simulated
         self._hold_s = hold_s
+        self._quiet_s = quiet_s
         self._common = {
             "id": completion_id(order),
             "object": "chat.completion.chunk",
@@ -134,8 +145,8 @@ class SseReply:
             await self._event(self._introduction())
         delta_s = time.monotonic()
         while True:
-            await asyncio.sleep(max(0.05, self._sent_s + COMMENT_S - time.monotonic()))
-            if time.monotonic() - self._sent_s < COMMENT_S:
+            await asyncio.sleep(max(0.05, self._sent_s + self._quiet_s - time.monotonic()))
+            if time.monotonic() - self._sent_s < self._quiet_s:
                 delta_s = time.monotonic()
             elif time.monotonic() - delta_s >= EMPTY_DELTA_S:
                 await self._event(self._empty({}))

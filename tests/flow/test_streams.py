@@ -204,7 +204,7 @@ async def test_the_status_line_waits_no_longer_than_hold_s(tmp_path: Path) -> No
 async def test_a_silent_stream_is_kept_alive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.api.replies.COMMENT_S", 0.1)
+    monkeypatch.setattr("app.api.chat.COMMENT_S", 0.1)
     monkeypatch.setattr("app.api.replies.EMPTY_DELTA_S", 0.3)
     gate_open = asyncio.Event()
     async with gateway(tmp_path, server={"hold_s": 0.05}) as gate:
@@ -416,3 +416,31 @@ async def _records(gate: Gateway) -> float:
     lines = [line for line in text.splitlines() if line.startswith("autoshift_requests_total{")]
     assert metric(text, "autoshift_requests_total", outcome="abandoned") == 0
     return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+async def test_a_stream_outlasts_its_clients_patience_because_it_is_never_silent_so_long(
+    tmp_path: Path,
+) -> None:
+    gate_open = asyncio.Event()
+    async with gateway(tmp_path) as gate:
+        gate.provider.answers("model-small", Says(pieces=PIECES, gate=gate_open))
+        body = chat(stream=True)
+        patience = {"x-stainless-read-timeout": "0.4"}
+        async with gate.http.stream(
+            "POST", "/v1/chat/completions", json=body, headers=patience, timeout=0.4
+        ) as reply:
+            lines = [line async for line in _opened_later(reply, gate_open, after_comments=3)]
+        assert lines[-1] == "data: [DONE]"
+        assert reply.status_code == 200
+
+
+async def _opened_later(
+    reply: httpx.Response, gate_open: asyncio.Event, *, after_comments: int
+) -> AsyncGenerator[str, None]:
+    comments = 0
+    async for line in reply.aiter_lines():
+        comments += line.startswith(":")
+        if comments == after_comments:
+            gate_open.set()
+        if line:
+            yield line
