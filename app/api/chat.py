@@ -11,11 +11,11 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
-from app.api.body import ClientLeft, headers_of, read_body
+from app.api.body import ClientLeft, cancel_when_gone, headers_of, read_body
 from app.api.render import send_error
 from app.api.replies import COMMENT_S, JsonReply, Reply, SseReply
 from app.catalogue import Catalogue
-from app.errors import GatewayError, MethodError, UnknownModelError
+from app.errors import GatewayError, UnknownModelError
 from app.events import Order
 from app.extension import StreamMode
 from app.settings import Server
@@ -52,8 +52,6 @@ class ChatEndpoint:
         """Serve one request; every failure ends in the envelope or in an error event."""
         request_id = self._new_id()
         try:
-            if scope["method"] != "POST":
-                raise MethodError(f"{scope['method']} is not possible here; use POST")
             headers = headers_of(scope)
             raw = await read_body(receive, headers, self._server.body_bytes)
             order = self._order(request_id, raw, headers)
@@ -66,7 +64,7 @@ class ChatEndpoint:
         # Edge-triggered, so that what is being closed can still be awaited.
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(self._serve(order, reply))
-            attending = tasks.create_task(_cancel_when_gone(receive, serving))
+            attending = tasks.create_task(cancel_when_gone(receive, serving))
             keeping = tasks.create_task(reply.keep_alive())
             serving.add_done_callback(lambda _: attending.cancel())
             serving.add_done_callback(lambda _: keeping.cancel())
@@ -112,13 +110,6 @@ class ChatEndpoint:
             # A bug must not reach the client as a cut connection, nor end the process.
             logger.exception("a request failed on a bug", extra={"request_id": order.id})
             await reply.fail(GatewayError("internal error", code="internal_error"))
-
-
-async def _cancel_when_gone(receive: Receive, serving: "asyncio.Task[None]") -> None:
-    """A client that leaves stops the spending: whatever is under way is cancelled."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    serving.cancel()
 
 
 def patience_s(headers: dict[str, str]) -> float:

@@ -9,7 +9,6 @@ from typing import get_args
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -57,10 +56,11 @@ class Stamp:
 
         async def send_stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                if "x-request-id" not in headers:
-                    headers["x-request-id"] = self._new_id()
-                headers["openai-processing-ms"] = f"{1000 * (time.perf_counter() - started_s):.0f}"
+                took_ms = 1000 * (time.perf_counter() - started_s)
+                headers = [*message["headers"], (b"openai-processing-ms", b"%.0f" % took_ms)]
+                if all(name != b"x-request-id" for name, _ in headers):
+                    headers.append((b"x-request-id", self._new_id().encode()))
+                message["headers"] = headers
             await send(message)
 
         await self._app(scope, receive, send_stamped)

@@ -22,7 +22,7 @@ EXPOSED = ", ".join(
     )
 )
 
-_LOOPBACK_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
+_LOOPBACK_HOST = re.compile(rb"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
 
 
 class LoopbackHosts:
@@ -33,10 +33,11 @@ class LoopbackHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what names this machine; HTTP/1.0 may name nobody, and no browser speaks it."""
-        host = Headers(scope=scope).get("host") if scope["type"] == "http" else None
-        if host is not None and not _LOOPBACK_HOST.fullmatch(host):
-            await send_refusal(send, host_not_allowed(host))
-            return
+        fields = scope["headers"] if scope["type"] == "http" else ()
+        for name, host in fields:
+            if name == b"host" and not _LOOPBACK_HOST.fullmatch(host):
+                await send_refusal(send, host_not_allowed(host.decode("latin-1")))
+                return
         await self._app(scope, receive, send)
 
 

@@ -11,11 +11,15 @@ from typing import Any, TypeAlias
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from starlette.responses import StreamingResponse
 
+from app.api.door import guard
 from app.configuration import build_settings
 from app.http_guard import HttpLimits
 from app.main import create_app
 from app.serving import serving
+from app.settings import Server
 from tests.support.gateway import chat, configuration, gateway, until
 from tests.support.provider import Provider, Says, provider
 
@@ -165,7 +169,7 @@ H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: A
 RIGHT: dict[str, bytes] = {
     "chunks": chunked(TE),
     "chunks in capitals": chunked(b"Transfer-Encoding: CHUNKED\r\n"),
-    "trailers": chunked(TE)[:-2] + b"x-autoshift-policy: nothing\r\n\r\n",
+    "200 trailers": chunked(TE)[:-2] + b"x-autoshift-policy: none\r\n" * 200 + b"\r\n",
     "absolute, the same host": post().replace(b"POST ", b"POST http://LOCALHOST"),
     "99 headers": post(*(b"x-%d: a\r\n" % n for n in range(96))),
     "60 KiB of headers": post(b"x-a: " + b"a" * 60_000 + b"\r\n"),
@@ -348,7 +352,7 @@ async def test_a_client_that_does_not_read_is_cut_off(tmp_path: Path, stream: bo
 
 async def test_a_client_that_reads_slowly_gets_everything(tmp_path: Path) -> None:
     async with door(tmp_path, limits=HttpLimits(reader_s=0.2)) as gate:
-        gate.behind.answers("model-small", Says("x" * 6_000_000))
+        gate.behind.answers("model-small", Says("x" * 10_000_000))
         async with gate.connection() as (reader, writer):
             writer.write(post())
             head = await reader.readuntil(b"\r\n\r\n")
@@ -431,6 +435,32 @@ async def test_a_wrong_method_is_told_the_right_one(tmp_path: Path) -> None:
                 assert reply.headers["x-request-id"]
                 if method != "HEAD":
                     assert reply.json()["error"]["code"] == "method_not_allowed"
+
+
+async def test_a_bug_is_told_as_an_error_of_ours_and_nothing_more() -> None:
+    app = FastAPI(openapi_url=None)
+
+    @app.get("/early")
+    async def early() -> None:
+        raise RuntimeError("secret")
+
+    @app.get("/late")
+    async def late() -> StreamingResponse:
+        async def pieces() -> AsyncGenerator[bytes, None]:
+            yield b"first"
+            raise RuntimeError("secret")
+
+        return StreamingResponse(pieces())
+
+    guard(app, Server(), lambda: "an-id")
+    async with serving(app) as listening, httpx.AsyncClient(trust_env=False) as http:
+        reply = await http.get(f"{listening.url}/early")
+        assert reply.status_code == 500
+        assert reply.json()["error"]["code"] == "internal_error"
+        assert reply.headers["x-request-id"] == "an-id"
+        assert "secret" not in reply.text
+        with pytest.raises(httpx.RemoteProtocolError):
+            await http.get(f"{listening.url}/late")
 
 
 async def test_every_reply_says_which_request_it_is_for(tmp_path: Path) -> None:
