@@ -100,6 +100,7 @@ def config_file(directory: Path, base_url: str = NOWHERE, **more: Any) -> Path:
     return path
 
 
+@pytest.mark.timeout(60)  # seven processes, one after the other
 async def test_every_mistake_in_the_configuration_is_told_in_one_line(tmp_path: Path) -> None:
     tiers = configuration("", tmp_path)["tiers"]
     astray = [{**tiers[0], "provider": "nobody"}, *tiers[1:]]

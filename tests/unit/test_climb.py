@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.climb import best_ended, climb, judge_rule
-from app.policies.fixed import Always, Cascade, RandomStart
 from app.moving import Voucher
+from app.policies.fixed import Always, Cascade, RandomStart
 from app.policies.llm_at import LlmAt
 from app.policy import Accept, Action, Ask, Context, Judge, Policy, Stop
 from app.records import Attempt, AttemptOutcome, Verdict
