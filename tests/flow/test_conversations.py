@@ -44,6 +44,11 @@ def follow_up(text: str) -> list[Json]:
     ]
 
 
+async def delivered(gate: Gateway) -> bool:
+    """Whether every record can be found by now."""
+    return bool((await gate.http.get("/readyz")).json()["outbox_entries"] == 0)
+
+
 async def test_yes_in_a_hard_conversation_does_not_fall_to_the_cheap_tier(tmp_path: Path) -> None:
     async with gateway(tmp_path) as gate:
         await escalated(gate)
@@ -78,6 +83,7 @@ async def test_a_conversation_moves_up_when_the_evidence_is_worth_it(tmp_path: P
         gate.provider.answers("model-large", Says("by the least upper bound"))
         for number in range(6):
             await gate.ask(f"Prove lemma {number} about bounded monotone sequences, please.")
+        await until(lambda: delivered(gate))
         turns = [QUESTION, {"role": "assistant", "content": "ok"}]
         again = "Prove lemma 7 about bounded monotone sequences, please."
         reply = await gate.ask(messages=[*turns, {"role": "user", "content": again}])

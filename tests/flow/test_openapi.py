@@ -23,7 +23,7 @@ from tests.support.provider import provider
 pytestmark = pytest.mark.anyio
 
 Json: TypeAlias = dict[str, Any]
-CASES = 110
+CASES = 60
 CHAT = "/v1/chat/completions"
 
 
@@ -77,6 +77,7 @@ async def test_the_parameters_are_described_as_they_are_checked(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("kind", ["chats", "wrong chats", "all routes"])
+@pytest.mark.timeout(60)  # sixty cases, with coverage on
 async def test_every_reply_is_one_that_is_described(tmp_path: Path, kind: str) -> None:
     async with (
         provider() as behind,
