@@ -5,14 +5,16 @@ BIN := .venv/bin
 PINS := deploy/requirements.txt
 STAMP := .venv/installed-from-pins
 
-.PHONY: help demo run test test-clients clean pins
+.PHONY: help demo run replay test test-clients bench clean pins
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make demo    route simulated questions and show what it saved; no key, no network'
 	@echo 'make run     serve the sandbox on http://127.0.0.1:8080; no key, no network'
+	@echo 'make replay FILES=answers.jsonl [OPTIONS=--sweep]   run policies over recorded answers'
 	@echo 'make test    format, lint, types, layers, tests, coverage; stops at the first failure'
 	@echo 'make test-clients   seven real clients, Python and Node, against a running gateway'
+	@echo 'make bench   how much later the first words arrive than from the provider itself'
 	@echo 'make pins    resolve the dependencies again into $(PINS); needs uv'
 	@echo 'make clean   remove .venv and what tools left behind; records in data/ stay'
 	@echo 'All need Python 3.11, 3.12 or 3.13; name another one with PYTHON=python3.12'
@@ -23,6 +25,10 @@ demo: $(STAMP)
 run: $(STAMP)
 	$(BIN)/autoshift serve --sandbox
 
+replay: $(STAMP)
+	@test -n '$(FILES)' || { echo 'Name the recordings: make replay FILES=answers.jsonl' >&2; exit 2; }
+	$(BIN)/autoshift replay $(FILES) $(OPTIONS)
+
 test: $(STAMP)
 	@echo '[1/6] ruff format --check' && $(BIN)/ruff format --check .
 	@echo '[2/6] ruff check' && $(BIN)/ruff check .
@@ -30,6 +36,9 @@ test: $(STAMP)
 	@echo '[4/6] lint-imports' && $(BIN)/lint-imports
 	@echo '[5/6] pytest' && rm -f .coverage* && $(BIN)/coverage run -m pytest
 	@echo '[6/6] coverage' && $(BIN)/coverage report
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.bench.first_token
 
 test-clients: $(STAMP)
 	$(BIN)/python -m tests.clients

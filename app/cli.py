@@ -1,4 +1,4 @@
-"""The command line: `serve`, `demo`, `check`."""
+"""The command line: `serve`, `demo`, `replay`, `check`."""
 
 import argparse
 import asyncio
@@ -18,6 +18,9 @@ from app import logs
 from app.configuration import build_settings, load_settings, read_yaml
 from app.errors import GatewayError, UpstreamError
 from app.main import build_upstreams, create_app
+from app.replay import command as replay
+from app.replay import screen as replay_screen
+from app.replay.experiment import questions
 from app.sandbox.config import sandbox_config
 from app.sandbox.demo import run_demo
 from app.sandbox.provider import sandbox_app
@@ -65,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--serve", action="store_true", help="keep serving afterwards")
     demo.add_argument("--json", action="store_true", help="the figures as JSON")
     demo.set_defaults(command=_demo)
+
+    replayed = commands.add_parser("replay", help="run policies over recorded answers")
+    replay.add_options(replayed)
+    replayed.set_defaults(command=_replay)
 
     check = commands.add_parser("check", help="validate the configuration and ping every provider")
     _add_config(check)
@@ -120,6 +127,17 @@ async def _demo(given: argparse.Namespace) -> int:
             else:
                 _say(f"Still serving on {listening.url}/v1; stop with Ctrl-C")
                 await _until_signal(listening)
+    return 0
+
+
+async def _replay(given: argparse.Namespace) -> int:
+    logs.configure("WARNING")
+    console = Console(width=max(Console().width, replay_screen.WIDTH))
+    call = replay.Replay(given)
+    with replay_screen.progress_bar(console, questions(call.plan, call.course)) as progress:
+        report = await call.run(progress)
+    replay.write(report, given)
+    replay_screen.show(report, console)
     return 0
 
 

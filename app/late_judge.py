@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.answers import Answer
 from app.clock import Clock
 from app.judge import Judge
-from app.recorder import Recorder
+from app.recorder import RecordSink
 from app.records import Evidence, Verdict
 from app.tiers import Tier
 from app.wire import ChatRequest
@@ -41,7 +41,7 @@ class LateJudge:
         self,
         *,
         judge: Judge,
-        recorder: Recorder,
+        recorder: RecordSink,
         clock: Clock,
         observe: Callable[[str, Verdict], None],
     ) -> None:

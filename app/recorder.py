@@ -7,7 +7,7 @@ import math
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 import orjson
 
@@ -25,6 +25,18 @@ FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 # The embedded engine's flush holds the interpreter's lock for some 10 to 100 ms.
 TIDY_S = 30.0
+
+
+class RecordSink(Protocol):
+    """Whoever keeps records: the outbox's worker, or a replay's memory."""
+
+    def submit(self, record: Record, vector: Vector | None) -> bool:
+        """Write the record down; whether it is acknowledged. Never raises."""
+        ...
+
+    def note(self, record_id: str, tenant: str, evidence: Evidence) -> bool:
+        """Write down what became known later; whether it is acknowledged. Never raises."""
+        ...
 
 
 class Recorder:

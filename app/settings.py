@@ -142,7 +142,7 @@ class Settings(BaseSettings):
     embedder: EmbedderSection = EmbedderSection()
     store: StoreSection = StoreSection()
     records: RecordsSection = RecordsSection()
-    max_calls: Annotated[int, Field(ge=1, le=64)] = 6
+    max_calls: Annotated[int, Field(ge=1, le=64)] = 8
     seed: int | None = None
     simulated: bool = False
 

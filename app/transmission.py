@@ -24,7 +24,7 @@ from app.judge.examine import examine
 from app.late_judge import Job, LateJudge
 from app.policy import Accept, Action, Ask, Context, Stop
 from app.policy import Judge as JudgeAction
-from app.recorder import Recorder
+from app.recorder import RecordSink
 from app.records import Attempt, Evidence, Neighbour, Record, Vector, Verdict
 from app.retriever import Retriever
 from app.tailor import left_out
@@ -70,7 +70,7 @@ class Transmission:
         generator: Generator,
         judge: Judge,
         late_judge: LateJudge,
-        recorder: Recorder,
+        recorder: RecordSink,
         clock: Clock,
         rng: Random,
         max_calls: int,

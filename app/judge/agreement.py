@@ -18,6 +18,7 @@ _NOISE = re.compile(r"[^\w.\-+/%:<>=≤≥≠^*|&!~√]+")
 _EMPHASIS = re.compile(r"(?<!\w)(?:\*\*+|__+)|(?:\*\*+|__+)(?!\w)|`+")
 _OPERATOR = re.compile(r"\s*([-+/:<>=≤≥≠^*|&~])\s*")
 LAST_LINE_WORDS = 4
+DECIMALS = 6
 
 
 def final_answer(answer: Answer) -> str:
@@ -75,5 +76,9 @@ def _words(text: str) -> str:
 
 
 def _plain_number(number: str) -> str:
+    """Without grouping, trailing zeros, and the noise of floating point: 49.9999999999 is 50."""
     digits = number.replace(",", "").removeprefix("+")
+    whole, _, decimals = digits.partition(".")
+    if len(decimals) > DECIMALS and whole.strip("-0"):
+        digits = f"{float(digits):.{DECIMALS}f}"
     return digits.rstrip("0").rstrip(".") if "." in digits else digits

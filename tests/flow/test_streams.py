@@ -444,3 +444,12 @@ async def _opened_later(
             gate_open.set()
         if line:
             yield line
+
+
+async def test_what_providers_pad_their_chunks_with_is_not_passed_on(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as gate:
+        padded = Says(pieces=PIECES, extra={"obfuscation": "xYzXyZ", "service_tier": "default"})
+        gate.provider.answers("model-small", padded)
+        told = events((await gate.ask(stream=True)).text)
+        assert not any("obfuscation" in event for event in told)
+        assert all(event["service_tier"] == "default" for event in told if event["choices"])

@@ -48,6 +48,8 @@ def call(arguments: str, name: str = "weather", key: str = "function") -> str:
         ("Paris.", "PARIS!"),
         ("B", "(B)"),
         ("b)", "The answer is B."),
+        ("49.99999999999999", "50"),
+        ("-2.0000000001", "-2"),
         ("x = 5", "x=5"),
         ("1 / 2", "1/2"),
         ("\uff15\uff10", "50"),

@@ -176,7 +176,7 @@ async def test_the_recorder_in_memory_writes_once_and_what_must_not_teach_withou
     assert recorder.submit(kept, direction(0))
 
     assert await found(store) == [taught.id]
-    stored = await recorder.get(taught.id, tenant="local")
+    stored = await store.get(taught.id, tenant="local")
     assert stored is not None
     assert stored.outcome == "answered"
-    assert await recorder.get(kept.id, tenant="local") is not None
+    assert await store.get(kept.id, tenant="local") is not None

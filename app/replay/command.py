@@ -1,0 +1,145 @@
+"""The command line of a replay: its options, and how they become recordings, a judge and a plan."""
+
+import argparse
+from pathlib import Path
+
+from app.embedder import build_embedder
+from app.errors import SettingsError
+from app.replay.baselines import truth_of
+from app.replay.experiment import Plan, Progress, planned, run_plan
+from app.replay.ladders import choose_models
+from app.replay.picture import draw
+from app.replay.policies import build_policy, parse_choice
+from app.replay.recordings import Recording, read_recordings, with_all
+from app.replay.report import ReplayReport, build_report
+from app.replay.run import Course, lay_out
+from app.replay.simulated import SimulatedVerdicts, parse_rates
+from app.replay.stand_ins import RecordedVerdicts, VerdictSource
+from app.settings import EmbedderSection
+
+SIMULATED = "simulated:"
+MOST_ORDERS = 1000
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `autoshift replay`."""
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=".jsonl or .jsonl.gz")
+    parser.add_argument(
+        "--tiers",
+        type=_names,
+        default=[],
+        metavar="A,B,…",
+        help="recorded models, lowest tier first; default: all, by mean cost",
+    )
+    parser.add_argument(
+        "--priors",
+        type=_numbers,
+        default=[],
+        metavar="P,P,…",
+        help="accuracy believed of each tier beforehand; default: from 0.6 to 0.9, evenly",
+    )
+    parser.add_argument(
+        "--policy",
+        action="append",
+        metavar="NAME[@DIAL]",
+        help="a policy, again for more; default: llm_at",
+    )
+    parser.add_argument(
+        "--orders", type=_orders, default=5, metavar="N", help="shuffled orders; default: 5"
+    )
+    parser.add_argument("--sweep", action="store_true", help="every value of each policy's dial")
+    parser.add_argument(
+        "--judge",
+        default="recorded",
+        metavar="recorded|simulated:TPR,FPR,CORR",
+        help="default: recorded",
+    )
+    parser.add_argument("--seed", type=int, default=7, metavar="N", help="default: 7")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw cost and accuracy")
+
+
+class Replay:
+    """One call of the command: laid out, so that its length is known, then run."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        """Errors: SettingsError."""
+        _check_folders(given.json, given.plot)
+        every = read_recordings(given.files)
+        models = choose_models(every, given.tiers)
+        shared = with_all(every, models)
+        self._left_out = len(every) - len(shared)
+        self._judge = given.judge
+        self.course: Course = lay_out(
+            shared,
+            models,
+            priors=given.priors,
+            verdicts=_verdicts(given.judge, shared, models, given.seed),
+            embedder=build_embedder(EmbedderSection()),
+        )
+        choices = tuple(parse_choice(text) for text in given.policy or ["llm_at"])
+        self.plan = Plan(choices, orders=given.orders, seed=given.seed, swept=given.sweep)
+        for choice in planned(self.plan):
+            build_policy(choice, self.course.tiers)
+
+    async def run(self, progress: Progress) -> ReplayReport:
+        """Run the plan; what was found."""
+        replayed = await run_plan(self.course, self.plan, progress)
+        return build_report(
+            self.course,
+            truth_of(self.course),
+            replayed,
+            judge=self._judge,
+            left_out=self._left_out,
+            orders=self.plan.orders,
+            seed=self.plan.seed,
+        )
+
+
+def write(report: ReplayReport, given: argparse.Namespace) -> None:
+    """The files that were asked for. Errors: SettingsError where one cannot be written."""
+    if given.json is not None:
+        try:
+            given.json.write_text(f"{report.to_json()}\n", encoding="utf-8")
+        except OSError as exc:
+            raise SettingsError(f"--json: {given.json}: cannot be written: {exc}") from exc
+    if given.plot is not None:
+        draw(report, given.plot)
+
+
+def _check_folders(*paths: Path | None) -> None:
+    """Said before the work is done, not after."""
+    for path in paths:
+        if path is not None and not path.parent.is_dir():
+            raise SettingsError(f"{path}: cannot be written: there is no folder {path.parent}")
+
+
+def _verdicts(
+    judge: str, recordings: list[Recording], models: tuple[str, ...], seed: int
+) -> VerdictSource:
+    if judge.startswith(SIMULATED):
+        rates = parse_rates(judge.removeprefix(SIMULATED))
+        return SimulatedVerdicts(recordings, models, rates, seed)
+    if judge != "recorded":
+        raise SettingsError(f"--judge: {judge!r} is neither recorded nor {SIMULATED}TPR,FPR,CORR")
+    if not any(r.answers[model].judge for r in recordings for model in models):
+        raise SettingsError(
+            "--judge: these recordings hold no verdicts; simulate a judge, for instance "
+            f"--judge {SIMULATED}0.9,0.3,0.5"
+        )
+    return RecordedVerdicts()
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text: str) -> list[float]:
+    return [float(number) for number in _names(text)]
+
+
+def _orders(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= MOST_ORDERS:
+        raise argparse.ArgumentTypeError(f"{value}: must be from 1 to {MOST_ORDERS}")
+    return value

@@ -1,0 +1,79 @@
+"""The policies a replay runs, by the name they are served under, and the dial each one has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from typing_extensions import override
+
+from app.configuration import build_settings
+from app.errors import SettingsError
+from app.policies import build_policies
+from app.policy import Policy
+from app.replay.ladders import PROVIDER
+from app.tiers import Tier
+
+UNUSED_URL = "http://recording.invalid/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """The setting that trades accuracy against cost, and the values a sweep tries."""
+
+    section: str
+    key: str
+    values: tuple[float, ...]
+
+
+DIALS: Mapping[str, Dial] = {
+    "llm_at": Dial(
+        "llm_at", "threshold", (0.0, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A policy to run; `dial` None leaves its dial where the configuration's default has it."""
+
+    name: str
+    dial: float | None = None
+
+    @override
+    def __str__(self) -> str:
+        return self.name if self.dial is None else f"{self.name}@{self.dial:g}"
+
+
+def parse_choice(text: str) -> Choice:
+    """The choice in `NAME` or `NAME@DIAL`. Errors: SettingsError."""
+    name, at, value = text.partition("@")
+    if not at:
+        return Choice(name)
+    if name not in DIALS:
+        raise SettingsError(f"--policy: {name!r} has no dial; {', '.join(DIALS)} have")
+    try:
+        return Choice(name, float(value))
+    except ValueError:
+        raise SettingsError(f"--policy: {text!r}: after @ comes a number") from None
+
+
+def sweep(name: str) -> list[Choice]:
+    """The policy at every value of its dial; none where it has no dial."""
+    dial = DIALS.get(name)
+    return [] if dial is None else [Choice(name, value) for value in dial.values]
+
+
+def build_policy(choice: Choice, tiers: Sequence[Tier]) -> Policy:
+    """The policy as a gateway with these tiers would serve it. Errors: SettingsError."""
+    values: dict[str, object] = {
+        "providers": {PROVIDER: {"base_url": UNUSED_URL}},
+        "tiers": tuple(tiers),
+    }
+    if choice.dial is not None:
+        dial = DIALS[choice.name]
+        values[dial.section] = {dial.key: choice.dial}
+    policies = build_policies(build_settings(values, where=f"--policy {choice}"))
+    if choice.name not in policies:
+        raise SettingsError(
+            f"--policy: {choice.name!r} is unknown; known: {', '.join(sorted(policies))}"
+        )
+    return policies[choice.name]

@@ -1,0 +1,225 @@
+"""Runs a policy over recordings in one order, through the loop that serves requests."""
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from random import Random
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from app.conversations import Conversations
+from app.embedder import Embedder
+from app.events import Order, Settled
+from app.late_judge import LateJudge
+from app.policy import Policy
+from app.records import Record
+from app.replay.ladders import build_tiers, ladder_for
+from app.replay.memory import MemoryRecorder, MemoryStore
+from app.replay.recordings import Recording
+from app.replay.stand_ins import (
+    CachedEmbedder,
+    RecordedGenerator,
+    ReplayClock,
+    ReplayJudge,
+    VerdictSource,
+    request_of,
+)
+from app.retriever import Retriever
+from app.tiers import Tier, TierLadder
+from app.transmission import Transmission
+from app.wire import ChatRequest
+
+TENANT = "replay"
+NO_DEADLINE_S = 86_400.0
+
+OUTCOME = np.dtype(
+    [
+        ("query", np.int32),
+        ("correct", np.bool_),
+        ("answer_usd", np.float64),
+        ("draft_usd", np.float64),
+        ("judge_usd", np.float64),
+        ("lesson_usd", np.float64),
+        ("start", np.int16),
+        ("final", np.int16),
+        ("answers", np.int16),
+        ("judgements", np.int16),
+        ("silent", np.int16),
+        ("believed", np.float64),
+        ("start_correct", np.bool_),
+        ("latency_s", np.float64),
+    ]
+)
+Outcomes = npt.NDArray[np.void]
+"""Shape: (queries,) of OUTCOME, in the order of the stream.
+
+`start` and `final` are positions on the ladder; `silent` counts judgements without a verdict;
+`believed` is the starting tier's estimated accuracy (NaN where the policy has none), and
+`start_correct` whether that tier's answer is right.
+"""
+
+Advance = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What is replayed: questions, tiers, and who judges."""
+
+    recordings: Sequence[Recording]
+    tiers: tuple[Tier, ...]
+    requests: Sequence[ChatRequest]
+    ladders: Sequence[TierLadder]
+    verdicts: VerdictSource
+    embedder: CachedEmbedder
+
+
+def lay_out(
+    recordings: Sequence[Recording],
+    models: Sequence[str],
+    *,
+    priors: Sequence[float] = (),
+    verdicts: VerdictSource,
+    embedder: Embedder,
+) -> Course:
+    """A course over questions that all these models answered. Errors: SettingsError."""
+    tiers = build_tiers(recordings, models, priors)
+    return Course(
+        recordings=recordings,
+        tiers=tiers,
+        requests=[request_of(recording) for recording in recordings],
+        ladders=[ladder_for(recording, tiers) for recording in recordings],
+        verdicts=verdicts,
+        embedder=CachedEmbedder(embedder),
+    )
+
+
+async def run(
+    course: Course,
+    policy: Policy,
+    order: Sequence[int],
+    *,
+    seed: int,
+    advance: Advance = lambda: None,
+) -> Outcomes:
+    """What became of every question, in this order, from an empty store."""
+    transmission = _transmission(course, seed)
+    outcomes = np.zeros(len(order), dtype=OUTCOME)
+    for position, query in enumerate(order):
+        outcomes[position] = _outcome(
+            await decide(course, transmission, policy, position, query), course, query
+        )
+        advance()
+        await asyncio.sleep(0)  # nothing else waits, so this is where Ctrl-C gets in
+    return outcomes
+
+
+async def records(
+    course: Course, policy: Policy, order: Sequence[int], *, seed: int
+) -> list[Record]:
+    """The records that such a run leaves."""
+    transmission = _transmission(course, seed)
+    return [
+        await decide(course, transmission, policy, position, query)
+        for position, query in enumerate(order)
+    ]
+
+
+async def decide(
+    course: Course, transmission: Transmission, policy: Policy, position: int, query: int
+) -> Record:
+    """One question through the loop; its record."""
+    order = Order(
+        id=str(UUID(int=position)),
+        tenant=TENANT,
+        request=course.requests[query],
+        policy=policy,
+        ladder=course.ladders[query],
+        kind="routed",
+        mode="verified",
+        deadline_s=NO_DEADLINE_S,
+    )
+    settled: Settled | None = None
+    async with aclosing(transmission.run(order)) as events:
+        async for event in events:
+            if isinstance(event, Settled):
+                settled = event
+    if settled is None:
+        raise RuntimeError("the loop ended without a decision")
+    return settled.record
+
+
+def _transmission(course: Course, seed: int) -> Transmission:
+    """The gateway's loop with stand-ins for the world, and an empty store."""
+    clock = ReplayClock()
+    store = MemoryStore()
+    recorder = MemoryRecorder(store)
+    judge = ReplayJudge(course.verdicts, clock)
+    return Transmission(
+        ladder=TierLadder(course.tiers),
+        retriever=Retriever(embedder=course.embedder, store=store, clock=clock),
+        conversations=Conversations(store=store, clock=clock),
+        generator=RecordedGenerator(clock),
+        judge=judge,
+        late_judge=LateJudge(
+            judge=judge, recorder=recorder, clock=clock, observe=lambda _tier, _verdict: None
+        ),
+        recorder=recorder,
+        clock=clock,
+        rng=Random(seed),  # noqa: S311 - chooses tiers, guards nothing
+        max_calls=2 * len(course.tiers),
+        keep_text=lambda _: None,
+    )
+
+
+def _outcome(record: Record, course: Course, query: int) -> tuple[object, ...]:
+    """The record in figures; only here does the truth come in."""
+    names = [tier.name for tier in course.tiers]
+    served = record.served_attempt
+    if served is None or record.start is None:
+        raise RuntimeError("a replayed question was not answered")
+    start, final = names.index(record.start.tier), names.index(served.tier)
+    answers = course.recordings[query].answers
+    estimate = record.start.estimates.get(record.start.tier)
+    costs_usd = record.costs_usd()
+    lesson_usd = sum(a.cost_usd or 0.0 for a in record.attempts if a.arrived == "lesson")
+    judged = [v for attempt in record.attempts for v in attempt.verdicts if not v.exact]
+    return (
+        query,
+        answers[course.tiers[final].model].correct,
+        costs_usd["answer"],
+        (costs_usd["draft"] or 0.0) - lesson_usd,
+        costs_usd["judge"],
+        lesson_usd,
+        start,
+        final,
+        len(record.attempts),
+        len(judged),
+        sum(verdict.valid is None for verdict in judged),
+        math.nan if estimate is None else estimate.accuracy,
+        answers[course.tiers[start].model].correct,
+        record.latency_s,
+    )
+
+
+def shuffled(course: Course, seed: int) -> list[int]:
+    """A random order of the questions."""
+    order = list(range(len(course.recordings)))
+    Random(seed).shuffle(order)  # noqa: S311 - an experiment's order
+    return order
+
+
+def by_arrival(course: Course) -> list[int]:
+    """The order of the file."""
+    return list(range(len(course.recordings)))
+
+
+def by_topic(course: Course) -> list[int]:
+    """Topic after topic, in the order they first appear: every block is new to the records."""
+    first: dict[str, int] = {}
+    for recording in course.recordings:
+        first.setdefault(recording.topic, len(first))
+    return sorted(by_arrival(course), key=lambda query: first[course.recordings[query].topic])
