@@ -31,6 +31,9 @@ GatewayError
 the provider may have done work, and be paid for it, before this happened.
 """
 
+import math
+from collections.abc import Sequence
+
 
 class GatewayError(Exception):
     """Anything this gateway raises on purpose; the message is fit for the client."""
@@ -131,6 +134,19 @@ class UpstreamFailedError(UpstreamError):
 class UpstreamBrokenError(UpstreamError):
     code = "upstream_broken"
     billable = True
+
+
+def soonest_cured(failures: Sequence[UpstreamError]) -> UpstreamError:
+    """Of several tiers' failures the one to report: what waiting cures soonest, else the last.
+
+    A 4xx is the client's own mistake only if all tiers say so.
+    """
+    curable = [failure for failure in failures if failure.retryable]
+    return min(curable, key=_wait_s, default=failures[-1])
+
+
+def _wait_s(failure: UpstreamError) -> float:
+    return math.inf if failure.retry_after_s is None else failure.retry_after_s
 
 
 class DeadlineError(GatewayError):

@@ -77,7 +77,7 @@ class Context:
 
 
 class Policy(Protocol):
-    """A way to drive the ladder. Knows nothing of HTTP, streams or stores; keeps no state."""
+    """A way to drive the ladder. Knows nothing of HTTP, streams or stores."""
 
     @property
     def name(self) -> str:
@@ -100,4 +100,8 @@ class Policy(Protocol):
 
     def label(self, record: Record) -> Labels:
         """What the record teaches about each tier: a pure function of its facts."""
+        ...
+
+    def observe(self, record: Record) -> None:
+        """Take note of a finished record, in order, for what similar records cannot tell."""
         ...

@@ -4,7 +4,7 @@ Read `run` first. It yields events, and both the JSON and the SSE reply are made
 """
 
 import asyncio
-import math
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -15,14 +15,14 @@ from app.climb import best_ended
 from app.clock import Clock
 from app.conversations import Conversations
 from app.embedder import features, task_key
-from app.errors import DeadlineError, GatewayError, UpstreamError
+from app.errors import DeadlineError, GatewayError, UpstreamError, soonest_cured
 from app.events import Chunk, Event, Order, Settled
 from app.generator import Generator
 from app.jsontext import Json
 from app.judge import Judge
 from app.judge.examine import examine
 from app.late_judge import Job, LateJudge
-from app.policy import Accept, Action, Ask, Context, Stop
+from app.policy import Accept, Action, Ask, Context, Policy, Stop
 from app.policy import Judge as JudgeAction
 from app.recorder import RecordSink
 from app.records import Attempt, Evidence, Neighbour, Record, Vector, Verdict
@@ -30,6 +30,8 @@ from app.retriever import Retriever
 from app.tailor import left_out
 from app.tiers import TierLadder
 from app.wire import ChatRequest
+
+logger = logging.getLogger(__name__)
 
 NO_TIME = "the request's time was used up before an answer was there"
 
@@ -279,17 +281,20 @@ class Transmission:
             record.latency_s = self._clock.monotonic_s() - run.started_s
             teaches = record.learn and record.outcome == "answered"
             run.acknowledged = self._recorder.submit(record, run.vector if teaches else None)
+            if teaches:
+                self._observe(run.order.policy, record)
         return run.acknowledged
+
+    def _observe(self, policy: Policy, record: Record) -> None:
+        try:
+            policy.observe(record)
+        except Exception:
+            # Learning never breaks serving.
+            logger.exception("a policy could not learn", extra={"request_id": record.id})
 
 
 def _failure(run: _Run) -> GatewayError:
     """The error to report when no tier could answer."""
     if "deadline" in run.record.degraded or not run.failures:
         return DeadlineError(NO_TIME)
-    # Of several, the one that waiting cures soonest; a 4xx is the client's own only if all say so.
-    curable = [failure for failure in run.failures if failure.retryable]
-    return min(curable, key=_wait_s, default=run.failures[-1])
-
-
-def _wait_s(failure: UpstreamError) -> float:
-    return math.inf if failure.retry_after_s is None else failure.retry_after_s
+    return soonest_cured(run.failures)

@@ -44,6 +44,9 @@ class Always:
         """Nothing: it does not learn."""
         return {}
 
+    def observe(self, record: Record) -> None:
+        """Nothing: it does not learn."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cascade:
@@ -71,6 +74,9 @@ class Cascade:
         """Nothing: it does not learn."""
         return {}
 
+    def observe(self, record: Record) -> None:
+        """Nothing: it does not learn."""
+
 
 @dataclass(frozen=True, slots=True)
 class RandomStart:
@@ -96,6 +102,9 @@ class RandomStart:
     def label(self, record: Record) -> Labels:
         """Nothing: it does not learn."""
         return {}
+
+    def observe(self, record: Record) -> None:
+        """Nothing: it does not learn."""
 
     def _draw(self, context: Context) -> Ask:
         names = context.ladder.names

@@ -88,6 +88,9 @@ class LlmAt:
                 labels[attempt.tier] = float(attempt.final_answer == final.final_answer)
         return labels
 
+    def observe(self, record: Record) -> None:
+        """Nothing: its neighbours are all it goes by."""
+
     def _first(self, context: Context) -> Ask:
         estimates = self._estimates(context)
         chosen = self.starter.start(context.ladder, estimates, len(context.neighbours))

@@ -8,6 +8,7 @@ from typing_extensions import override
 from app.configuration import build_settings
 from app.errors import SettingsError
 from app.policies import build_policies
+from app.policies.value import Value
 from app.policy import Policy
 from app.replay.ladders import PROVIDER
 from app.tiers import Tier
@@ -24,10 +25,14 @@ class Dial:
     values: tuple[float, ...]
 
 
+VALUE = "value"
+"""Here before the gateway has it: in a replay it runs without lessons."""
+
 DIALS: Mapping[str, Dial] = {
     "llm_at": Dial(
         "llm_at", "threshold", (0.0, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
     ),
+    VALUE: Dial("value", "quality_per_dollar", (0.1, 0.3, 1, 2, 5, 10, 30, 100)),
 }
 
 
@@ -64,6 +69,8 @@ def sweep(name: str) -> list[Choice]:
 
 def build_policy(choice: Choice, tiers: Sequence[Tier]) -> Policy:
     """The policy as a gateway with these tiers would serve it. Errors: SettingsError."""
+    if choice.name == VALUE:
+        return Value(quality_per_dollar=choice.dial)
     values: dict[str, object] = {
         "providers": {PROVIDER: {"base_url": UNUSED_URL}},
         "tiers": tuple(tiers),
@@ -74,6 +81,6 @@ def build_policy(choice: Choice, tiers: Sequence[Tier]) -> Policy:
     policies = build_policies(build_settings(values, where=f"--policy {choice}"))
     if choice.name not in policies:
         raise SettingsError(
-            f"--policy: {choice.name!r} is unknown; known: {', '.join(sorted(policies))}"
+            f"--policy: {choice.name!r} is unknown; known: {', '.join(sorted([VALUE, *policies]))}"
         )
     return policies[choice.name]

@@ -1,5 +1,6 @@
 """The joint belief and the look ahead, against truths planted in made data."""
 
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
@@ -271,6 +272,27 @@ def test_a_step_is_final_only_if_no_outcome_would_serve_another_answer() -> None
 
     assert (sure.tier, sure.final) == (1, True)
     assert (open_ended.tier, open_ended.final) == (0, False)
+
+
+def test_an_ask_is_not_final_where_an_earlier_answer_would_be_served() -> None:
+    open_steps = steps(
+        joint([0.95, 0.5]), situation(2, Ran(0, 0)), ask_costs=[1, 0], judge_costs=[1, 1], depth=1
+    )
+
+    assert [step.final for _, step in open_steps if step.do == "ask"] == [False]
+
+
+def test_an_answer_yet_to_come_can_be_judged() -> None:
+    sharp = replace(situation(3, rates=(0.99, 0.01)), judgeable=frozenset({1}))
+    unjudged = replace(sharp, judgeable=frozenset())
+    belief = joint([0.5, 0.5, 0.9])
+
+    values = [
+        steps(belief, one, ask_costs=[1, 0, 0.3], judge_costs=[0, 0, 0], depth=3)[1][1].value
+        for one in (sharp, unjudged)
+    ]
+
+    assert values[0] > values[1] + 0.05
 
 
 @given(accuracies, st.integers(0, 2**32))

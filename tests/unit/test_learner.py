@@ -102,6 +102,13 @@ def test_without_money_spent_there_are_no_lessons() -> None:
     assert set(lessons.propensities.values()) == {0.0}
 
 
+def test_a_budget_that_is_used_up_buys_nothing() -> None:
+    ledger = Ledger()
+    ledger.pay(asked=[], judged=[], request_usd=1.0, lessons_usd=0.06)
+
+    assert set(ledger.draw(ASK_USD, JUDGE_USD, seeded(1)).propensities.values()) == {0.0}
+
+
 def test_lessons_keep_to_their_share_of_all_spend() -> None:
     rng, ledger = seeded(2), Ledger()
     full = sum(ASK_USD.values()) + sum(JUDGE_USD.values())

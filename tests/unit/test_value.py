@@ -6,8 +6,10 @@ from random import Random
 
 import pytest
 
+from app.climb import judge_rule
 from app.labels import Taught, judged_by_coin, taught
 from app.learner import USUAL_RATES
+from app.nearby import Nearby
 from app.policies.value import Value
 from app.policy import Accept, Ask, Context, Judge, Seat, Stop
 from app.records import (
@@ -247,18 +249,82 @@ def test_only_an_answer_that_nothing_could_replace_streams_live() -> None:
         assert not unsure.live
 
 
+def three(*priors: float) -> TierLadder:
+    """The ladder with other priors."""
+    pairs = zip(LADDER, priors, strict=True)
+    return TierLadder(tuple(tier.model_copy(update={"prior": prior}) for tier, prior in pairs))
+
+
+def test_a_top_tier_whose_answer_may_lose_to_an_earlier_one_is_held_back() -> None:
+    streaming = replace(context(ladder=three(0.7, 0.7, 0.5)), mode="auto")
+    attempts = [attempt("small", "x"), attempt("medium", "y", arrived="after_reject")]
+
+    action = Value(quality_per_dollar=0.0, judge="none").next(streaming, attempts)
+
+    assert action == Ask("large", "after_reject", live=False)
+
+
 def test_answers_that_cannot_be_compared_are_not_asked_for_their_agreement() -> None:
-    policy = Value(quality_per_dollar=0.0)
-    same = TierLadder(
-        tuple(
-            Tier(name=name, provider="p", model=name, prior=0.7, price=Price(input=1, output=1))
-            for name in ("small", "medium")
+    """Two cheap tiers pay where they can agree; else the top one is asked at once."""
+
+    def starts_at(answer: str | None) -> str:
+        policy = Value(quality_per_dollar=20.0, judge="none")
+        seen = [
+            record(attempt(tier, answer, cost_usd=cost_usd), record_id=tier)
+            for tier, cost_usd in zip(TIERS, (0.001, 0.001, 0.008), strict=True)
+        ]
+        for one in seen:
+            policy.observe(one)
+        near = context(*(Neighbour(0.9, one) for one in seen), ladder=three(0.72, 0.72, 0.9))
+        action = policy.next(near, [])
+        assert isinstance(action, Ask)
+        return action.tier
+
+    assert starts_at("x") == "small"
+    assert starts_at(None) == "large"
+
+
+def test_evidence_that_comes_in_late_changes_what_a_neighbour_says() -> None:
+    policy = Value()
+    told = [record(attempt("small", "x", VALID), record_id=f"{number}") for number in range(30)]
+    near = [Neighbour(0.9, one) for one in told]
+
+    def believed() -> float:
+        action = policy.next(context(*near), [])
+        assert isinstance(action, Ask)
+        assert action.start is not None
+        return action.start.estimates["small"].accuracy
+
+    before = believed()
+    for one in told:
+        one.evidence["1"] = Evidence("tool_result", valid=False, by="next", time_s=1.0)
+
+    assert believed() < before - 0.3
+
+
+def test_lessons_teach_how_far_the_judge_errs_and_are_paid_from_their_budget() -> None:
+    nearby = Nearby(judge_rule("next"))
+    for number in range(50):
+        nearby.observe(
+            record(
+                attempt("small", "x", VALID, cost_usd=0.01),
+                attempt("large", "y", arrived="lesson", cost_usd=0.1),
+                record_id=f"{number}",
+            )
         )
-    )
 
-    action = policy.next(context(ladder=same), [attempt("small", None)])
+    ledger = nearby.learner.ledger("local")
+    assert ledger.rates("small", "unknown")[1] > 0.7
+    assert ledger.lessons_usd == pytest.approx(50 * 0.1)
+    assert ledger.spent_usd == pytest.approx(50 * 0.111)
 
-    assert not isinstance(action, Ask)
+
+def test_all_judging_of_a_full_lesson_is_paid_from_the_lessons_budget() -> None:
+    nearby = Nearby(judge_rule("next"))
+    lessons = [attempt(tier, "x", arrived="lesson") for tier in ("medium", "large")]
+    nearby.observe(record(attempt("small", "x", VALID), *lessons))
+
+    assert nearby.learner.ledger("local").lessons_usd == pytest.approx(0.003)
 
 
 def test_labels_are_those_of_the_strongest_evidence() -> None:
@@ -266,11 +332,11 @@ def test_labels_are_those_of_the_strongest_evidence() -> None:
     assert labels(attempt("small", "x", CHECK_REFUSED)) == {"small": (0.03, 1.0)}
     assert labels(attempt("small", "x", VALID)) == {"small": (1.2, 0.25)}
     assert labels(attempt("small", "x", REFUSED)) == {"small": (-0.8, 0.25)}
-    assert labels(attempt("small", "x", VALID), attempt("large", "x")) == {
+    assert labels(attempt("small", "x"), attempt("large", "x")) == {
         "small": (0.95, 1.0),
         "large": (0.96, 0.5),
     }
-    assert labels(attempt("small", "x", VALID), attempt("large", "y")) == {
+    assert labels(attempt("small", "x"), attempt("large", "y")) == {
         "small": (0.20, 1.0),
         "large": (0.70, 0.5),
     }
@@ -316,6 +382,13 @@ def test_a_tools_failure_and_a_late_verdict_come_into_the_label() -> None:
 
     told.evidence["2"] = Evidence("tool_result", valid=False, by="next", time_s=2.0)
     assert policy.label(told) == {"small": 0.0}
+
+
+def test_of_two_verdicts_the_later_one_counts() -> None:
+    told = record(attempt("small", "x", VALID))
+    told.evidence["1"] = Evidence("judge", valid=False, by="large", time_s=1.0)
+
+    assert Value().label(told) == {"small": 0.0}
 
 
 def test_a_tier_reached_by_rejection_is_not_blamed_for_the_harder_questions() -> None:

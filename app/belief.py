@@ -1,0 +1,176 @@
+"""What is believed about which tiers are right about a question, from what was seen so far.
+
+A belief is a vector over all combinations of "tier i is right", times "the question is a trap":
+one that leads wrong answers to the same mistake.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from app.records import Attempt
+
+Array: TypeAlias = npt.NDArray[np.float64]
+Belief: TypeAlias = Array
+"""Shape: (2 ** (tiers + 1),), float64. Its sum is the probability of what was seen."""
+
+Rates: TypeAlias = tuple[float, float]
+"""A judge's P(valid | right) and P(valid | wrong)."""
+
+Relation = Literal["unknown", "agree", "disagree"]
+RELATIONS: tuple[Relation, ...] = ("unknown", "agree", "disagree")
+"""How an answer stands to those before it."""
+
+CORRELATION = 0.5
+"""Of the tiers' successes: what is hard for one is hard for all."""
+TRAPS = 0.4
+BOTH_RIGHT, ONE_RIGHT, BOTH_WRONG, BOTH_TRAPPED = 0.93, 0.01, 0.10, 0.75
+"""How likely two answers are to agree."""
+AGREES_AT_MOST = 0.95
+CHECK_FAILS_RIGHT = 0.01
+"""How likely a right answer is to fail an exact check, where a wrong one's chance is 1."""
+
+_NORMAL = NormalDist()
+_NODES = np.array([_NORMAL.inv_cdf((node + 0.5) / 6) for node in range(6)])
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """An answer that is there; answers of one `group` agree. None: it cannot be compared."""
+
+    tier: int
+    group: int | None
+
+
+def relation_of(group: object, others: Sequence[object]) -> Relation:
+    """How an answer stands to others; None is one that cannot be compared."""
+    compared = [other for other in others if other is not None]
+    if group is None or not compared:
+        return "unknown"
+    return "agree" if group in compared else "disagree"
+
+
+def joint(accuracies: Sequence[float]) -> Belief:
+    """The belief before anything ran, from each tier's accuracy alone.
+
+    The tiers' successes share a normal variable, taken at six equally likely values.
+    """
+    ease = np.array([_NORMAL.inv_cdf(accuracy) for accuracy in accuracies])
+    scaled = (ease[:, None] + CORRELATION**0.5 * _NODES) / (1 - CORRELATION) ** 0.5
+    right = np.array([[_NORMAL.cdf(value) for value in row] for row in scaled.tolist()])
+    likely = np.ones((1, len(_NODES)))
+    for tier in right:
+        likely = np.concatenate((likely * (1 - tier), likely * tier))
+    states = likely.mean(axis=1)
+    return np.concatenate((states * (1 - TRAPS), states * TRAPS))
+
+
+def chance_right(belief: Belief) -> Array:
+    """How likely each tier is to be right. Shape: (tiers,)."""
+    chance: Array = _space_of(belief).right @ belief / belief.sum()
+    return chance
+
+
+def after_answer(belief: Belief, before: Sequence[Ran], new: Ran) -> Belief:
+    """The belief once this answer is seen to agree or disagree with those before it."""
+    if new.group is None:
+        return belief
+    return belief * dict(_space_of(belief).groups(before, new.tier))[new.group]
+
+
+def after_verdict(belief: Belief, tier: int, rates: Rates, *, valid: bool) -> Belief:
+    """The belief once a judge has spoken about this tier's answer."""
+    return belief * _space_of(belief).verdict(tier, rates, valid=valid)
+
+
+def after_failed_check(belief: Belief, tier: int) -> Belief:
+    """The belief once an exact check has refused this tier's answer."""
+    passed: Array = 1 - (1 - CHECK_FAILS_RIGHT) * _space_of(belief).right[tier]
+    return belief * passed
+
+
+def after_attempts(
+    belief: Belief,
+    tiers: Sequence[str],
+    attempts: Sequence[Attempt],
+    rates: Callable[[str, Relation], Rates],
+) -> tuple[Belief, tuple[Ran, ...]]:
+    """The belief about these tiers after all of these attempts, and what ran."""
+    ran: list[Ran] = []
+    groups: dict[str, int] = {}
+    for attempt in attempts:
+        if not attempt.ended or attempt.tier not in tiers:
+            continue
+        tier, gist = tiers.index(attempt.tier), comparable_answer(attempt)
+        group = None if gist is None else groups.setdefault(gist, len(groups))
+        relation = relation_of(group, [earlier.group for earlier in ran])
+        belief = after_answer(belief, ran, Ran(tier, group))
+        ran.append(Ran(tier, group))
+        for verdict in attempt.verdicts:
+            if verdict.exact and verdict.valid is False:
+                belief = after_failed_check(belief, tier)
+            elif verdict.valid is not None:
+                judged = rates(attempt.tier, relation)
+                belief = after_verdict(belief, tier, judged, valid=verdict.valid)
+    return belief, tuple(ran)
+
+
+def comparable_answer(attempt: Attempt) -> str | None:
+    """What the answer boils down to; None where comparing it would tell nothing."""
+    return None if attempt.outcome != "complete" or failed_check(attempt) else attempt.final_answer
+
+
+def failed_check(attempt: Attempt) -> bool:
+    """Whether an exact check has refused the answer."""
+    return any(verdict.exact and verdict.valid is False for verdict in attempt.verdicts)
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """The states for a number of tiers, and what each makes likely.
+
+    Shapes: right (tiers, states), 0 or 1; agree (tiers, tiers, states), how likely two tiers'
+    answers agree.
+    """
+
+    right: Array
+    agree: Array
+
+    def groups(self, before: Sequence[Ran], tier: int) -> Iterator[tuple[int, Array]]:
+        """Which answers the tier's answer may agree with, and how likely in each state.
+
+        A group is known by its first member. The last one is new: it agrees with none.
+        """
+        first = {ran.group: ran.tier for ran in reversed(before) if ran.group is not None}
+        states = self.right.shape[1]
+        joins = np.array([self.agree[tier, first[group]] for group in sorted(first)])
+        joins = joins.reshape(len(first), states)
+        joins *= np.minimum(1.0, AGREES_AT_MOST / np.maximum(joins.sum(axis=0), AGREES_AT_MOST))
+        yield from zip(sorted(first), joins, strict=True)
+        yield len(first), 1 - joins.sum(axis=0)
+
+    def verdict(self, tier: int, rates: Rates, *, valid: bool) -> Array:
+        """How likely this verdict is in each state."""
+        of_right, of_wrong = rates
+        accepted: Array = of_wrong + (of_right - of_wrong) * self.right[tier]
+        return accepted if valid else 1 - accepted
+
+
+@lru_cache(maxsize=16)
+def space(tiers: int) -> Space:
+    """The states for this many tiers: the first in the lowest bit, the trap in the highest."""
+    states = np.arange(2 ** (tiers + 1))
+    right = np.array([(states >> tier) & 1 for tier in range(tiers)], dtype=np.float64)
+    both_wrong = np.where(states >> tiers, BOTH_TRAPPED, BOTH_WRONG)
+    count = right[:, None] + right[None, :]
+    agree = np.choose(count.astype(int), [both_wrong, ONE_RIGHT, BOTH_RIGHT])
+    return Space(right, agree)
+
+
+def _space_of(belief: Belief) -> Space:
+    return space(len(belief).bit_length() - 2)

@@ -1,0 +1,180 @@
+"""What a record teaches about each tier, as a fixed function of the evidence in it.
+
+Never of what is believed now: labels that follow beliefs confirm themselves, and drift.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from app.belief import (
+    Rates,
+    Relation,
+    after_attempts,
+    chance_right,
+    comparable_answer,
+    failed_check,
+    joint,
+    relation_of,
+)
+from app.learner import USUAL_RATES, Judged, Label
+from app.records import Attempt, Record
+
+FAILED_CHECK = 0.03
+HIGHER_AGREES, HIGHER_DISAGREES = 0.95, 0.20
+LOWER_AGREES, LOWER_DISAGREES, LOWER_WEIGHT = 0.96, 0.70, 0.5
+DISCERNMENT_MIN = 0.2
+"""Of a judge: P(valid | right) - P(valid | wrong). Under it, dividing would blow up noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """A judge's word, which counts by how well its like are judged."""
+
+    valid: bool
+    relation: Relation
+
+    def label(self, rates: Rates) -> Label:
+        """The verdict, corrected for the judge's errors.
+
+        Source: Rogan and Gladen 1978. The mean over many verdicts is the accuracy, so a single one
+        lies outside [0, 1]; its weight is the inverse of the variance that the division adds.
+        """
+        of_right, of_wrong = rates
+        discernment = of_right - of_wrong
+        right = (self.valid - of_wrong) / max(discernment, DISCERNMENT_MIN)
+        return Label(right, max(0.0, discernment) ** 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What a record teaches about one tier. `shift` undoes how the tier came to be asked.
+
+    A tier reached by rejection gets harder questions: `shift` is its accuracy as believed before
+    the path, less that on the path when it was asked.
+    """
+
+    tier: str
+    evidence: Label | Opinion
+    shift: float = 0.0
+
+    def label(self, rates: Rates) -> Label:
+        """The label, where answers of this tier are judged at these rates."""
+        evidence = self.evidence
+        plain = evidence if isinstance(evidence, Label) else evidence.label(rates)
+        return Label(plain.right + self.shift, plain.weight)
+
+    @property
+    def relation(self) -> Relation:
+        return self.evidence.relation if isinstance(self.evidence, Opinion) else "unknown"
+
+
+def taught(record: Record) -> tuple[Taught, ...]:
+    """What the record teaches, a tier at a time; attempts that were cut off or failed: nothing."""
+    if not record.learn:
+        return ()
+    answers = _answers(record)
+    found = ((attempt, _evidence(record, attempt, answers)) for attempt in answers)
+    return tuple(
+        Taught(attempt.tier, evidence, _shift(record, attempt))
+        for attempt, evidence in found
+        if evidence is not None
+    )
+
+
+def judged_by_coin(record: Record) -> Iterator[Judged]:
+    """Verdicts on answers that a better one, asked as a lesson, shows to be right or wrong.
+
+    A climb asks the better tier because of the verdict: what it finds says little of the others.
+    """
+    answers, by_coin = _answers(record), is_full_lesson(record)
+    for attempt in answers:
+        above = _above(record, attempt, answers)
+        opinion, gist = _opinion(record, attempt, answers), comparable_answer(attempt)
+        if opinion is None or gist is None or not above:
+            continue
+        if above[-1].arrived == "lesson" or by_coin:
+            right = _agreed(gist, above[-1], HIGHER_AGREES, HIGHER_DISAGREES)
+            yield Judged(attempt.tier, opinion.relation, right, opinion.valid)
+
+
+def is_full_lesson(record: Record) -> bool:
+    """Whether every tier answered, and not because the path led there."""
+    answered = {attempt.tier for attempt in record.attempts if attempt.ended}
+    has_lesson = any(attempt.arrived == "lesson" for attempt in record.attempts)
+    return has_lesson and answered >= set(record.eligible)
+
+
+def _answers(record: Record) -> list[Attempt]:
+    """The whole answers, lowest tier first; of one tier, its last."""
+    whole = {a.tier: a for a in record.attempts if a.outcome == "complete"}
+    return [whole[tier] for tier in record.ladder if tier in whole]
+
+
+def _evidence(
+    record: Record, attempt: Attempt, answers: Sequence[Attempt]
+) -> Label | Opinion | None:
+    """The strongest there is about this answer."""
+    if record.served_attempt is attempt and any(
+        evidence.source == "tool_result" and evidence.valid is False
+        for evidence in record.evidence.values()
+    ):
+        return Label(0.0, 1.0)
+    if failed_check(attempt):
+        return Label(FAILED_CHECK, 1.0)
+    gist = comparable_answer(attempt)
+    if gist is not None:
+        above, below = _above(record, attempt, answers), _below(record, attempt, answers)
+        if above:
+            return Label(_agreed(gist, above[-1], HIGHER_AGREES, HIGHER_DISAGREES), 1.0)
+        if below:
+            return Label(_agreed(gist, below[-1], LOWER_AGREES, LOWER_DISAGREES), LOWER_WEIGHT)
+    return _opinion(record, attempt, answers)
+
+
+def _opinion(record: Record, attempt: Attempt, answers: Sequence[Attempt]) -> Opinion | None:
+    """The latest judge's word on this answer, before or after it was served."""
+    words = [v.valid for v in attempt.verdicts if not v.exact and v.valid is not None]
+    if record.served_attempt is attempt:
+        late = [e for e in record.evidence.values() if e.source == "judge" and e.valid is not None]
+        words += [e.valid for e in sorted(late, key=lambda e: e.time_s) if e.valid is not None]
+    if not words:
+        return None
+    below = [comparable_answer(other) for other in _below(record, attempt, answers)]
+    return Opinion(words[-1], relation_of(comparable_answer(attempt), below))
+
+
+def _above(record: Record, attempt: Attempt, answers: Sequence[Attempt]) -> list[Attempt]:
+    """Comparable answers of higher tiers, lowest first."""
+    return [a for a in answers if _rung(record, a) > _rung(record, attempt) and _compares(a)]
+
+
+def _below(record: Record, attempt: Attempt, answers: Sequence[Attempt]) -> list[Attempt]:
+    """Comparable answers of lower tiers, lowest first."""
+    return [a for a in answers if _rung(record, a) < _rung(record, attempt) and _compares(a)]
+
+
+def _compares(attempt: Attempt) -> bool:
+    return comparable_answer(attempt) is not None
+
+
+def _rung(record: Record, attempt: Attempt) -> int:
+    return record.ladder.index(attempt.tier)
+
+
+def _agreed(gist: str, other: Attempt, agrees: float, disagrees: float) -> float:
+    return agrees if gist == other.final_answer else disagrees
+
+
+def _shift(record: Record, attempt: Attempt) -> float:
+    """Accuracy as believed at the start, less that when the tier was asked because of others."""
+    start = record.start
+    if attempt.arrived != "after_reject" or start is None:
+        return 0.0
+    tiers = [tier for tier in record.eligible if tier in start.estimates]
+    if attempt.tier not in tiers:
+        return 0.0
+    asked = next(index for index, other in enumerate(record.attempts) if other is attempt)
+    before = joint([start.estimates[tier].accuracy for tier in tiers])
+    there, _ = after_attempts(before, tiers, record.attempts[:asked], lambda *_: USUAL_RATES)
+    chance = chance_right(before) - chance_right(there)
+    return float(chance[tiers.index(attempt.tier)])

@@ -1,0 +1,158 @@
+"""Value: at every step whatever has the best expected accuracy, less its price in accuracy.
+
+A joint belief says which tiers are right. It starts from similar records; answers that agree or
+disagree, exact checks and verdicts move it.
+"""
+
+from collections.abc import Sequence
+
+from app.belief import RELATIONS, after_attempts
+from app.climb import best_ended, judge_rule
+from app.labels import taught
+from app.learner import USUAL_RATES, Lessons
+from app.lookahead import Situation, Step, best, steps
+from app.moving import MARGIN, goes_live
+from app.nearby import Nearby, View
+from app.policy import Accept, Action, Ask, Context, Judge, Stop
+from app.records import Arrival, Attempt, Labels, Record, Start
+
+NEIGHBOURS = 50
+DEPTH_FIRST, DEPTH = 3, 2
+
+
+class Value:
+    """The policy. `quality_per_dollar` is the accuracy (of 1) that one more USD must buy.
+
+    None: a mean call of the top tier must buy `MARGIN`. `judge` None: the next tier up judges, and
+    nobody the top. What it learns online is its own: whoever starts afresh, in replay say, makes a
+    new policy, and whoever starts again shows it the records in order.
+    """
+
+    name = "value"
+    neighbours = NEIGHBOURS
+
+    def __init__(
+        self, *, quality_per_dollar: float | None = None, judge: str | None = None
+    ) -> None:
+        self._quality_per_dollar = quality_per_dollar
+        self._judge = judge_rule(judge or "next")
+        self._nearby = Nearby(self._judge)
+        dial = "auto" if quality_per_dollar is None else f"{quality_per_dollar:g}"
+        self.version = f"1,quality_per_dollar={dial},judge={judge or 'next'}"
+
+    def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
+        """The step of the highest value, where there is a choice."""
+        if attempts and _stands(context, attempts[-1]):
+            return Accept(len(attempts) - 1)
+        view = self._nearby.view(context)
+        step = self._step(context, view, attempts)
+        if step is None:
+            return Stop(best_ended(context.ladder, attempts))
+        tier = context.ladder.names[step.tier]
+        if step.do == "ask":
+            return _ask(context, view, attempts, step)
+        attempt = max(i for i, a in enumerate(attempts) if a.tier == tier and a.ended)
+        by = self._judge(context.ladder, tier)
+        if step.do == "judge" and by is not None:
+            return Judge(attempt, by=by)
+        # Refused, and served all the same: whatever might be better is not worth its price.
+        return Stop(attempt) if attempts[attempt].refused else Accept(attempt)
+
+    def label(self, record: Record) -> Labels:
+        """What the record teaches, if judges err as often as is usual."""
+        labels = {one.tier: one.label(USUAL_RATES).right for one in taught(record)}
+        return {tier: min(1.0, max(0.0, right)) for tier, right in labels.items()}
+
+    def observe(self, record: Record) -> None:
+        """Learn from a record that is complete, its lessons over."""
+        self._nearby.observe(record)
+
+    def lessons(self, context: Context) -> Lessons:
+        """What this request gets to teach; drawn before its first step."""
+        view, names = self._nearby.view(context), context.ladder.names
+        judge_usd = zip(names[:-1], view.judge_usd, strict=False)
+        return view.ledger.draw(
+            dict(zip(names, view.ask_usd, strict=True)),
+            {tier: usd for tier, usd in judge_usd if self._judge(context.ladder, tier)},
+            context.rng,
+        )
+
+    def _step(self, context: Context, view: View, attempts: Sequence[Attempt]) -> Step | None:
+        names = context.ladder.names
+        belief, ran = after_attempts(view.belief, names, attempts, view.ledger.rates)
+        last = attempts[-1] if attempts else None
+        moves = not context.single and not context.tool_turn
+        situation = Situation(
+            tiers=len(names),
+            ran=ran,
+            askable=_askable(context, attempts),
+            judgeable=frozenset(
+                at for at, tier in enumerate(names) if moves and self._judge(context.ladder, tier)
+            ),
+            rates=tuple(tuple(view.ledger.rates(t, r) for r in RELATIONS) for t in names),
+            judged=last is not None and (bool(last.verdicts) or not last.ended),
+            comparable=_comparable(context, attempts),
+        )
+        dial = self._quality_per_dollar
+        worth = MARGIN / max(view.top_usd, 1e-12) if dial is None else dial
+        return best(
+            steps(
+                belief,
+                situation,
+                ask_costs=[worth * usd for usd in view.ask_usd],
+                judge_costs=[worth * usd for usd in view.judge_usd],
+                depth=1 if not moves else DEPTH if attempts else DEPTH_FIRST,
+            )
+        )
+
+
+def _stands(context: Context, last: Attempt) -> bool:
+    """Whether the last answer is served whatever is thought of it."""
+    if not last.ended:
+        return False
+    settled = context.tool_turn and not last.refused
+    return last.live or last.outcome == "censored" or context.single or settled
+
+
+def _askable(context: Context, attempts: Sequence[Attempt]) -> tuple[int, ...]:
+    """The positions of the tiers that may be asked: never one below an answer that is there.
+
+    While tools are under way the tier that called them goes on, as long as it can.
+    """
+    names, seat = context.ladder.names, context.seat
+    if context.tool_turn and not attempts and seat is not None and seat.tier in names:
+        return (names.index(seat.tier),)
+    tried = {attempt.tier for attempt in attempts}
+    usable = [names.index(a.tier) for a in attempts if a.ended and a.tier in names]
+    highest = max(usable, default=-1)
+    return tuple(at for at, tier in enumerate(names) if at > highest and tier not in tried)
+
+
+def _comparable(context: Context, attempts: Sequence[Attempt]) -> bool:
+    """Whether answers can be compared: as the last one here, or as most of the neighbours'."""
+    seen = [attempt for attempt in attempts if attempt.outcome == "complete"]
+    if not seen:
+        near = (a for n in context.neighbours for a in n.record.attempts)
+        seen = [attempt for attempt in near if attempt.outcome == "complete"]
+    else:
+        seen = seen[-1:]
+    compared = sum(attempt.final_answer is not None for attempt in seen)
+    return 2 * compared >= len(seen)
+
+
+def _ask(context: Context, view: View, attempts: Sequence[Attempt], step: Step) -> Ask:
+    tier = context.ladder.names[step.tier]
+    # A later answer may be served in its place, so not even the top one streams at once.
+    certain = step.final or context.single or context.mode == "direct"
+    live = certain and goes_live(context, tier, vouched=step.final)
+    if attempts:
+        arrived: Arrival = "after_reject" if attempts[-1].ended else "after_failure"
+        return Ask(tier, arrived, live=live)
+    start = Start(
+        tier=tier,
+        propensities={tier: 1.0},
+        estimates=view.estimates,
+        neighbours=len(context.neighbours),
+        top_similarity=max((n.similarity for n in context.neighbours), default=None),
+    )
+    return Ask(tier, "direct", live=live, start=start)
