@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.body import ClientLeft, cancel_when_gone, headers_of, read_body
 from app.api.render import send_error
-from app.api.replies import COMMENT_S, JsonReply, Reply, SseReply
+from app.api.replies import QUIET_S, JsonReply, Reply, SseReply
 from app.catalogue import Catalogue
 from app.errors import GatewayError, UnknownModelError
 from app.events import Order
@@ -95,7 +95,7 @@ class ChatEndpoint:
             created_s=created_s,
             simulated=self._simulated,
             hold_s=min(self._server.hold_s, within_s(patient_s)),
-            quiet_s=min(COMMENT_S, within_s(patient_s)),
+            quiet_s=min(QUIET_S, within_s(patient_s)),
         )
 
     async def _serve(self, order: Order, reply: Reply) -> None:

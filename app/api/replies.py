@@ -27,8 +27,8 @@ from app.events import Chunk, Event, Order, Settled
 from app.jsontext import Json, dump_json
 from app.records import Record
 
-COMMENT_S = 15.0
-EMPTY_DELTA_S = 60.0
+QUIET_S = 15.0
+SIGNS_A_DELTA = 4
 
 
 class JsonReply:
@@ -87,7 +87,7 @@ class SseReply:
         created_s: int,
         simulated: bool,
         hold_s: float,
-        quiet_s: float = COMMENT_S,
+        quiet_s: float = QUIET_S,
     ) -> None:
         self._order = order
         self._send = send
@@ -137,20 +137,21 @@ class SseReply:
         """Commit after `hold_s`, then never be silent for long.
 
         A comment resets the timers of HTTP libraries; some clients count parsed chunks only, so
-        now and then it is an empty delta.
+        every fourth sign of life is an empty delta.
         """
         await asyncio.sleep(self._hold_s)
         if not self._committed:
             await self._commit()
             await self._event(self._introduction())
-        delta_s = time.monotonic()
+        signs = 0
         while True:
             await asyncio.sleep(max(0.05, self._sent_s + self._quiet_s - time.monotonic()))
             if time.monotonic() - self._sent_s < self._quiet_s:
-                delta_s = time.monotonic()
-            elif time.monotonic() - delta_s >= EMPTY_DELTA_S:
+                signs = 0
+                continue
+            signs += 1
+            if signs % SIGNS_A_DELTA == 0:
                 await self._event(self._empty({}))
-                delta_s = time.monotonic()
             else:
                 await self._send_body(b": keep-alive\n\n")
 
