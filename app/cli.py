@@ -1,4 +1,4 @@
-"""The command line: `serve`, `demo`, `replay`, `check`."""
+"""The command line: `serve`, `demo`, `replay`, `records`, `check`."""
 
 import argparse
 import asyncio
@@ -14,7 +14,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from app import logs
+from app import logs, record_commands
 from app.configuration import build_settings, load_settings, read_yaml
 from app.errors import GatewayError, UpstreamError
 from app.main import build_upstreams, create_app
@@ -72,6 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     replayed = commands.add_parser("replay", help="run policies over recorded answers")
     replay.add_options(replayed)
     replayed.set_defaults(command=_replay)
+
+    records = commands.add_parser("records", help="export, import or erase records")
+    record_commands.add_options(records)
+    records.set_defaults(command=_records)
 
     check = commands.add_parser("check", help="validate the configuration and ping every provider")
     _add_config(check)
@@ -133,12 +137,22 @@ async def _demo(given: argparse.Namespace) -> int:
 async def _replay(given: argparse.Namespace) -> int:
     logs.configure("WARNING")
     console = Console(width=max(Console().width, replay_screen.WIDTH))
+    if replay.is_own(given):
+        own = await replay.replay_own(given)
+        replay.write(own, given)
+        replay_screen.show_own(own, console)
+        return 0
     call = replay.Replay(given)
     with replay_screen.progress_bar(console, questions(call.plan, call.course)) as progress:
         report = await call.run(progress)
     replay.write(report, given)
     replay_screen.show(report, console)
     return 0
+
+
+async def _records(given: argparse.Namespace) -> int:
+    logs.configure("WARNING")
+    return await record_commands.run(given)
 
 
 async def _check(given: argparse.Namespace) -> int:

@@ -10,20 +10,24 @@ from app.parameters import wrong_type
 StreamMode: TypeAlias = Literal["verified", "direct", "auto"]
 
 _STRINGS = ("policy", "task", "conversation")
-_KEYS = frozenset({*_STRINGS, "learn", "stream"})
-_LATER = frozenset({"quality_per_dollar", "max_cost_usd", "explore", "dry_run"})
+_KEYS = frozenset({*_STRINGS, "learn", "explore", "stream"})
+_LATER = frozenset({"quality_per_dollar", "max_cost_usd", "dry_run"})
 LONGEST = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Extension:
-    """`stream` None is as configured; `learn` false leaves nothing to learn from."""
+    """`stream` None is as configured; `learn` false leaves nothing to learn from.
+
+    `explore` false: no other tier is asked afterwards, to learn.
+    """
 
     policy: str | None = None
     task: str | None = None
     conversation: str | None = None
     stream: StreamMode | None = None
     learn: bool = True
+    explore: bool = True
 
 
 def parse_extension(given: object, headers: dict[str, str]) -> Extension:
@@ -46,7 +50,12 @@ def parse_extension(given: object, headers: dict[str, str]) -> Extension:
                 param=f"autoshift.{name[:100]}",
             )
     strings = {name: _string(name, values.get(name)) for name in _STRINGS}
-    return Extension(**strings, stream=_mode(values.get("stream")), learn=_learn(values))
+    return Extension(
+        **strings,
+        stream=_mode(values.get("stream")),
+        learn=_boolean("learn", values.get("learn")),
+        explore=_boolean("explore", values.get("explore")),
+    )
 
 
 def _string(name: str, value: object) -> str | None:
@@ -70,11 +79,11 @@ def _mode(value: object) -> StreamMode | None:
             )
 
 
-def _learn(values: Json) -> bool:
-    match values.get("learn"):
+def _boolean(name: str, value: object) -> bool:
+    match value:
         case None | True | "true":
             return True
         case False | "false":
             return False
         case _:
-            raise wrong_type("autoshift.learn", "a boolean")
+            raise wrong_type(f"autoshift.{name}", "a boolean")

@@ -13,21 +13,26 @@ from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from app.afterwards import Afterwards
 from app.api.chat import ChatEndpoint, chat_router
 from app.api.decisions import decisions_router
 from app.api.door import guard
+from app.api.feedback import Feedback, feedback_router
 from app.api.openapi import openapi_router
 from app.api.ops import ops_router
 from app.api.passthrough import Passthrough
+from app.api.records import records_router
+from app.archive import Archive
 from app.catalogue import Catalogue
 from app.clock import SystemClock
 from app.configuration import load_settings, secret
 from app.conversations import Conversations
 from app.embedder import build_embedder, question_text
 from app.generator import UpstreamGenerator
+from app.judge.arbiter import arbiter_rule
 from app.judge.checks import CHECKS
 from app.judge.llm import LlmJudge
-from app.late_judge import LateJudge
+from app.lessons import Teacher
 from app.metrics import Metrics
 from app.policies import build_policies
 from app.prices import price_of
@@ -74,16 +79,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     judge = LlmJudge(
         upstreams, max_tokens=settings.judge.max_tokens, timeout_s=settings.judge.timeout_s
     )
-    late_judge = LateJudge(
-        judge=judge, recorder=recorder, clock=clock, observe=metrics.observe_verdict
+    generator = UpstreamGenerator(upstreams)
+    teacher = Teacher(
+        ladder=ladder,
+        generator=generator,
+        judge=judge,
+        arbiter=arbiter_rule(settings.judge.arbiter),
+        clock=clock,
     )
+    afterwards = Afterwards(teacher=teacher, recorder=recorder, meter=metrics, clock=clock)
     transmission = Transmission(
         ladder=ladder,
         retriever=Retriever(embedder=embedder, store=store, clock=clock),
         conversations=Conversations(store=store, clock=clock),
-        generator=UpstreamGenerator(upstreams),
+        generator=generator,
         judge=judge,
-        late_judge=late_judge,
+        afterwards=afterwards,
         recorder=recorder,
         clock=clock,
         rng=Random(settings.seed),  # noqa: S311 - chooses tiers, guards nothing
@@ -98,11 +109,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         mode=settings.stream.mode,
         simulated=settings.simulated,
     )
+    feedback = Feedback(
+        recorder=recorder,
+        policies=policies,
+        clock=clock,
+        keep_comments=settings.records.text != "none",
+    )
+    archive = Archive(recorder=recorder, store=store, outbox=outbox)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         try:
-            async with _working(store, outbox, recorder, late_judge):
+            async with _working(store, outbox, recorder, afterwards):
                 yield
         finally:
             await client.aclose()
@@ -118,6 +136,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.router.routes.append(Route(f"{prefix}/{path}", endpoint, methods=["POST"]))
         app.include_router(chat_router(catalogue, time.time()), prefix=prefix)
         app.include_router(decisions_router(recorder), prefix=prefix)
+        app.include_router(feedback_router(feedback), prefix=prefix)
+        app.include_router(records_router(archive), prefix=prefix)
     for application in (app, app.state.admin):
         application.include_router(ops_router(recorder, metrics))
         guard(application, settings.server, _new_id)
@@ -130,7 +150,7 @@ def _new_id() -> str:
 
 @asynccontextmanager
 async def _working(
-    store: RecordStore, outbox: Outbox, recorder: Recorder, late_judge: LateJudge
+    store: RecordStore, outbox: Outbox, recorder: Recorder, afterwards: Afterwards
 ) -> AsyncGenerator[None, None]:
     """Store and outbox open, and the background workers at work."""
     failure: Exception | None = None
@@ -138,7 +158,7 @@ async def _working(
     try:
         outbox.open()
         async with asyncio.TaskGroup() as tasks:
-            workers = [tasks.create_task(part.run()) for part in (recorder, late_judge)]
+            workers = [tasks.create_task(part.run()) for part in (recorder, afterwards)]
             try:
                 yield
             except Exception as exc:  # noqa: BLE001 - raised below: the group would wrap it

@@ -49,7 +49,8 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         self._tiers = frozenset(tiers)
         self._policies = frozenset(policies)
-        self._judges = self._tiers | {f"check:{name}" for name in checks}
+        roles = {f"{role}:{tier}" for role in ("same", "arbiter") for tier in self._tiers}
+        self._judges = self._tiers | roles | {f"check:{name}" for name in checks}
         self._make_requests(version)
         self._make_attempts()
         self._make_spend()
@@ -70,6 +71,19 @@ class Metrics:
             self._observe_attempt(attempt, "answer" if index == record.served else "draft")
         self._observe_escalations(record.attempts)
         self._observe_start(record)
+
+    def observe_lesson(
+        self,
+        outcome: str,
+        attempts: Iterable[Attempt] = (),
+        verdicts: Iterable[tuple[str, Verdict]] = (),
+    ) -> None:
+        """Count a lesson: the answers it asked for, and what was said of others, by their tier."""
+        self._lessons.labels(outcome).inc()
+        for attempt in attempts:
+            self._observe_attempt(attempt, "lesson")
+        for tier, verdict in verdicts:
+            self.observe_verdict(tier, verdict, "lesson")
 
     def watch(self, name: Watched, read: Callable[[], float]) -> None:
         """Show what `read` returns whenever the metrics are fetched; NaN where it fails."""
@@ -124,6 +138,7 @@ class Metrics:
         self._escalations = self._counter(
             "escalations", "Refused answers that sent a request up.", "from_tier", "to_tier"
         )
+        self._lessons = self._counter("lessons", "Lessons, by how they ended.", "outcome")
 
     def _make_spend(self) -> None:
         self._tokens = self._counter(
@@ -156,17 +171,17 @@ class Metrics:
         if attempt.outcome != "failed" or attempt.usage is not None:
             self._observe_cost(tier, purpose, attempt.cost_usd)
         for verdict in attempt.verdicts:
-            self.observe_verdict(tier, verdict)
+            self.observe_verdict(tier, verdict, "lesson" if purpose == "lesson" else "judge")
 
-    def observe_verdict(self, tier: str, verdict: Verdict) -> None:
+    def observe_verdict(self, tier: str, verdict: Verdict, purpose: Purpose = "judge") -> None:
         """Count a verdict on an answer of this tier, and what it cost."""
         by = _known(verdict.by, self._judges)
         word = {True: "valid", False: "invalid", None: "none"}[verdict.valid]
         self._verdicts.labels(tier, by, word).inc()
         if not verdict.exact:
-            judge = self._tier(verdict.by)
+            judge = self._tier(verdict.by.rpartition(":")[2])
             self._observe_tokens(judge, verdict.usage)
-            self._observe_cost(judge, "judge", verdict.cost_usd)
+            self._observe_cost(judge, purpose, verdict.cost_usd)
 
     def _observe_tokens(self, tier: str, usage: Usage | None) -> None:
         """Cached input apart from fresh input, so that the directions add up."""

@@ -6,7 +6,7 @@ from random import Random
 from typing import Protocol, TypeAlias
 
 from app.extension import StreamMode
-from app.records import Arrival, Attempt, Labels, Neighbour, Record, Start
+from app.records import Arrival, Attempt, Labels, Lessons, Neighbour, Record, Start
 from app.tiers import TierLadder
 
 
@@ -22,10 +22,14 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Have the tier `by` say whether the answer of this attempt is valid."""
+    """Have the tier `by` say whether the answer of this attempt is valid.
+
+    With `against`: whether it and that attempt's come to the same.
+    """
 
     attempt: int
     by: str
+    against: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class Context:
     mode: StreamMode = "verified"
     seat: Seat | None = None
     prompt_tokens: int = 0
+    tenant: str = ""
 
 
 class Policy(Protocol):
@@ -98,10 +103,21 @@ class Policy(Protocol):
         """The next action; called with the attempts so far until it accepts or stops."""
         ...
 
+    def lessons(self, context: Context) -> Lessons | None:
+        """What this request gets to teach, drawn before its first step; None: nothing."""
+        ...
+
+    def judged_by(self, ladder: TierLadder, tier: str) -> str | None:
+        """Who judges this tier's answers in a lesson; None: nobody."""
+        ...
+
     def label(self, record: Record) -> Labels:
         """What the record teaches about each tier: a pure function of its facts."""
         ...
 
     def observe(self, record: Record) -> None:
-        """Take note of a finished record, in order, for what similar records cannot tell."""
+        """Take note of a finished record, for what similar records cannot tell.
+
+        Again for the same record, with all its evidence, when more became known.
+        """
         ...

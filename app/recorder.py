@@ -1,20 +1,19 @@
 """Hands finished records to the outbox, and delivers them from there to the store."""
 
 import asyncio
-import hashlib
 import logging
 import math
 import random
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
-import orjson
-
-from app.errors import OutboxError, StoreError
+from app.errors import OutboxError, StoreDownError, StoreError
 from app.records import Evidence, Record, Vector
-from app.store.outbox import Entry, Outbox
-from app.store.protocol import Insert, Note, Operation, RecordStore, with_evidence
+from app.store.entries import Entry
+from app.store.outbox import Outbox
+from app.store.protocol import Insert, Operation, RecordStore, note_of, with_evidence
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +24,7 @@ FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 # The embedded engine's flush holds the interpreter's lock for some 10 to 100 ms.
 TIDY_S = 30.0
+DELIVERY_S = 5.0
 
 
 class RecordSink(Protocol):
@@ -100,10 +100,10 @@ class Recorder:
     def note(self, record_id: str, tenant: str, evidence: Evidence) -> bool:
         """Write down evidence about a record submitted before; whether it is. Never raises.
 
-        The first word counts: of a repetition by the same source nothing is kept. For a record
-        that is not there, or another tenant's, it has no effect.
+        Of a judge or a tool the first word counts; whoever gave feedback may think again, and what
+        was said last counts. For a record that is not there, or another tenant's, it has no effect.
         """
-        acknowledged = self._append(lambda: _note(record_id, tenant, evidence))
+        acknowledged = self._append(lambda: note_of(record_id, tenant, evidence))
         self._wake.set()
         return acknowledged
 
@@ -117,6 +117,38 @@ class Recorder:
             return waiting
         stored = await self._store.get(record_id, tenant=tenant)
         return stored and with_evidence(stored, evidence)
+
+    async def deliver(self, *, limit_s: float = DELIVERY_S) -> None:
+        """Have everything in the store that is written down by now.
+
+        Errors: StoreDownError, also where it takes too long.
+        """
+        until_s = time.monotonic() + limit_s
+        # Turns go in order: this many suffice.
+        for _ in range(self.backlog // BATCH_RECORDS + 1):
+            # Not cancelled half-way: a write that goes on unseen could overtake a delete.
+            if time.monotonic() > until_s:
+                raise StoreDownError("records are still on their way to the store; try again later")
+            if await self._turn() == "failed":
+                raise StoreDownError(f"the record store is behind: {self.trouble}")
+
+    async def erase(self, ids: Sequence[str], *, tenant: str) -> None:
+        """Erase these records in the outbox, where it also stands from now on, and the store.
+
+        Errors: OutboxError, nothing is erased; StoreDownError, the store follows later.
+        """
+        async with self._delivering:
+            self._outbox.erase(ids, tenant=tenant)
+            self._set_aside.difference_update(ids)
+        await self.deliver()
+
+    async def tidy(self) -> None:
+        """Drop what the store has held for long enough, once synced. Errors: GatewayError."""
+        if self._outbox.has_expired:
+            await self._store.flush()
+        while self._outbox.has_expired:
+            self._outbox.forget(BATCH_RECORDS)
+            await asyncio.sleep(0)
 
     async def run(self) -> None:
         """Deliver, sync, tidy and keep the store fast, until cancelled."""
@@ -253,16 +285,11 @@ class Recorder:
             raise refusal
 
     async def _tidy(self) -> None:
-        """Drop entries the store has held for long enough, once it has synced them."""
         while True:
             await self._count()
             await asyncio.sleep(self._tidy_s)
             try:
-                if self._outbox.has_expired:
-                    await self._store.flush()
-                while self._outbox.has_expired:
-                    self._outbox.forget(BATCH_RECORDS)
-                    await asyncio.sleep(0)
+                await self.tidy()
             except Exception as exc:  # noqa: BLE001 - they are kept longer, which harms nothing
                 logger.warning("the outbox could not be tidied", extra={"why": str(exc)})
 
@@ -271,10 +298,3 @@ class Recorder:
             self.stored = await self._store.count()
         except Exception:  # noqa: BLE001 - deliveries already say that the store is down
             self.stored = math.nan
-
-
-def _note(record_id: str, tenant: str, evidence: Evidence) -> Note:
-    """The id is the same for the same record, source and author: a repetition adds nothing."""
-    named = "\0".join((record_id, evidence.source, evidence.by))
-    evidence_id = hashlib.blake2b(named.encode(), digest_size=16).hexdigest()
-    return Note(record_id, tenant, evidence_id, orjson.dumps(evidence))

@@ -16,8 +16,8 @@ Outcome = Literal["answered", "failed", "abandoned"]
 Kind = Literal["routed", "pinned"]
 Arrival = Literal["direct", "after_reject", "after_failure", "lesson"]
 AttemptOutcome = Literal["complete", "censored", "truncated", "failed", "cancelled"]
-Purpose = Literal["answer", "draft", "judge"]
-EvidenceSource = Literal["judge", "tool_result"]
+Purpose = Literal["answer", "draft", "judge", "lesson"]
+EvidenceSource = Literal["judge", "tool_result", "feedback", "outcome", "lesson", "arbiter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,9 @@ class Start:
 class Verdict:
     """One judgement of one answer. `valid` is None where the judge failed or babbled.
 
-    `by` is `check:<name>` for an exact check, else the name of the tier that judged.
+    `by` is `check:<name>` for an exact check, else the name of the tier that judged. With `against`
+    it is not about right or wrong: `valid` says whether the answer comes to the same as that
+    attempt's, and `by` is `same:<tier>`.
     """
 
     valid: bool | None
@@ -72,6 +74,7 @@ class Verdict:
     usage: Usage | None = None
     cost_usd: float | None = 0.0
     latency_s: float = 0.0
+    against: int | None = None
 
     @property
     def exact(self) -> bool:
@@ -113,7 +116,8 @@ class Attempt:
     @property
     def valid(self) -> bool | None:
         """The latest word on this answer; None where nobody could say."""
-        return self.verdicts[-1].valid if self.verdicts else None
+        words = [verdict.valid for verdict in self.verdicts if verdict.against is None]
+        return words[-1] if words else None
 
     @property
     def refused(self) -> bool:
@@ -121,10 +125,27 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What became known about the served answer after its record was written.
+class Lessons:
+    """What one request gets to teach: coins that were flipped before its path was chosen.
 
-    `by` is the tier that judged, or the decision in which a tool's result came in.
+    `propensities` has every coin's chance: a tier's name, "judges" and "full". `drawn` are those
+    that fell. A tier that is drawn is asked in the background where the path did not ask it; "full"
+    draws them all, and "judges".
+    """
+
+    propensities: dict[str, float]
+    drawn: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What became known after the record was written, about the served answer unless said so.
+
+    `by` is the tier that judged or decided, the decision in which a tool's result came in, or who
+    gave feedback. `score` is feedback in [0, 1]; `correct` is a digest of the right final answer,
+    as in `Attempt.final_answer`. Of a lesson: `attempts` are the answers of tiers the path did not
+    ask, `verdicts` what was said of answers on the path, by tier. Of an arbiter: `tier` is whose
+    answer it is about, `valid` whether that is as good as the better one it was compared with.
     """
 
     source: EvidenceSource
@@ -132,6 +153,12 @@ class Evidence:
     by: str
     time_s: float
     cost_usd: float | None = 0.0
+    score: float | None = None
+    correct: str | None = None
+    comment: str | None = None
+    tier: str | None = None
+    attempts: tuple[Attempt, ...] = ()
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -159,6 +186,7 @@ class Record:
     learn: bool = True
     stream: bool = False
     start: Start | None = None
+    lessons: Lessons | None = None
     attempts: list[Attempt] = field(default_factory=list)
     served: int | None = None
     outcome: Outcome = "failed"
@@ -177,15 +205,27 @@ class Record:
     def verified(self) -> bool:
         """Whether a judge, not only the exact checks, accepted the answer that was served."""
         served = self.served_attempt
-        return served is not None and any(v.valid and not v.exact for v in served.verdicts)
+        return served is not None and any(
+            v.valid and not v.exact and v.against is None for v in served.verdicts
+        )
 
     def costs_usd(self) -> dict[Purpose, float | None]:
-        """Spend by purpose: the served answer, answers not served, judging; None is unknown."""
-        spent: dict[Purpose, list[float | None]] = {"answer": [], "draft": [], "judge": []}
+        """Spend by purpose: the served answer, answers not served, judging, lessons.
+
+        None is unknown.
+        """
+        spent: dict[Purpose, list[float | None]] = {
+            "answer": [],
+            "draft": [],
+            "judge": [],
+            "lesson": [],
+        }
         for index, attempt in enumerate(self.attempts):
             spent["answer" if index == self.served else "draft"].append(attempt.cost_usd)
             spent["judge"].extend(verdict.cost_usd for verdict in attempt.verdicts)
-        spent["judge"].extend(evidence.cost_usd for evidence in self.evidence.values())
+        for evidence in self.evidence.values():
+            learnt = evidence.source in {"lesson", "arbiter"}
+            spent["lesson" if learnt else "judge"].append(evidence.cost_usd)
         return {purpose: total_usd(costs) for purpose, costs in spent.items()}
 
     @property

@@ -73,9 +73,13 @@ class LlmAtSection(Section):
 
 
 class JudgeSection(Section):
-    """Who judges; left out: the policy's own rule. `max_tokens` caps verdict and reasoning."""
+    """Who judges; left out: the policy's own rule. `max_tokens` caps verdict and reasoning.
+
+    `arbiter` decides where a lesson's answer differs from the served one.
+    """
 
     by: str | None = None
+    arbiter: str = "auto"
     max_tokens: Annotated[int, Field(ge=16)] = 4096
     timeout_s: Positive = 60.0
 
@@ -184,4 +188,9 @@ class Settings(BaseSettings):
         allowed = {"next", "self", "none", *names}
         if self.judge.by is not None and self.judge.by not in allowed:
             raise ValueError(f"judge.by: {self.judge.by!r} is none of {', '.join(sorted(allowed))}")
+        allowed = {"auto", "none", *names}
+        if self.judge.arbiter not in allowed:
+            raise ValueError(
+                f"judge.arbiter: {self.judge.arbiter!r} is none of {', '.join(sorted(allowed))}"
+            )
         return self

@@ -4,60 +4,34 @@ Read `run` first. It yields events, and both the JSON and the SSE reply are made
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from random import Random
 
+from app.afterwards import Afterwards, draw, show
 from app.answers import Answer
+from app.asking import accounted
 from app.climb import best_ended
 from app.clock import Clock
 from app.conversations import Conversations
 from app.embedder import features, task_key
-from app.errors import DeadlineError, GatewayError, UpstreamError, soonest_cured
+from app.errors import DeadlineError, GatewayError, UpstreamError
 from app.events import Chunk, Event, Order, Settled
 from app.generator import Generator
 from app.jsontext import Json
 from app.judge import Judge
 from app.judge.examine import examine
-from app.late_judge import Job, LateJudge
-from app.policy import Accept, Action, Ask, Context, Policy, Stop
+from app.lessons import Served
+from app.policy import Accept, Action, Ask, Context, Stop
 from app.policy import Judge as JudgeAction
 from app.recorder import RecordSink
-from app.records import Attempt, Evidence, Neighbour, Record, Vector, Verdict
+from app.records import Attempt, Evidence, Neighbour, Record, Verdict
 from app.retriever import Retriever
 from app.tailor import left_out
 from app.tiers import TierLadder
+from app.underway import NO_TIME, Run
 from app.wire import ChatRequest
-
-logger = logging.getLogger(__name__)
-
-NO_TIME = "the request's time was used up before an answer was there"
-
-
-@dataclass(slots=True)
-class _Run:
-    """One request under way: its record, and what is not written down."""
-
-    order: Order
-    record: Record
-    started_s: float
-    vector: Vector | None = None
-    answers: list[Answer] = field(default_factory=list)
-    failures: list[UpstreamError] = field(default_factory=list)
-    calls: int = 0
-    live: bool = False
-    acknowledged: bool | None = None
-
-    @property
-    def deadline_s(self) -> float:
-        return self.started_s + self.order.deadline_s
-
-    def degrade(self, reason: str) -> None:
-        """Note, once, why this request gets less than it could have."""
-        if reason not in self.record.degraded:
-            self.record.degraded += (reason,)
 
 
 class Transmission:
@@ -71,7 +45,7 @@ class Transmission:
         conversations: Conversations,
         generator: Generator,
         judge: Judge,
-        late_judge: LateJudge,
+        afterwards: Afterwards,
         recorder: RecordSink,
         clock: Clock,
         rng: Random,
@@ -83,7 +57,7 @@ class Transmission:
         self._conversations = conversations
         self._generator = generator
         self._judge = judge
-        self._late_judge = late_judge
+        self._afterwards = afterwards
         self._recorder = recorder
         self._clock = clock
         self._rng = rng
@@ -99,6 +73,7 @@ class Transmission:
         try:
             self._relabel(run)
             context = await self._context(run)
+            self._draw_lessons(run, context)
             served: Answer | None = None
             while served is None:
                 match self._next(run, context):
@@ -123,7 +98,7 @@ class Transmission:
         finally:
             self._submit(run)  # synchronous: an `await` here is lost when the client leaves
 
-    def _begin(self, order: Order) -> _Run:
+    def _begin(self, order: Order) -> Run:
         request = order.request
         record = Record(
             id=order.id,
@@ -140,9 +115,9 @@ class Transmission:
             stream=request.stream,
             text=self._keep_text(request),
         )
-        return _Run(order, record, self._clock.monotonic_s())
+        return Run(order, record, self._clock.monotonic_s())
 
-    def _relabel(self, run: _Run) -> None:
+    def _relabel(self, run: Run) -> None:
         """Tool results that came in with this request may show earlier decisions to be wrong."""
         order = run.order
         if order.request.extension.learn:
@@ -150,7 +125,7 @@ class Transmission:
                 evidence = Evidence("tool_result", False, order.id, self._clock.time_s())
                 self._recorder.note(decision, order.tenant, evidence)
 
-    async def _context(self, run: _Run) -> Context:
+    async def _context(self, run: Run) -> Context:
         """What the policy may know: the tiers that can serve this, and similar past records."""
         order, request = run.order, run.order.request
         neighbours: Sequence[Neighbour] = ()
@@ -172,9 +147,16 @@ class Transmission:
             mode=order.mode if request.stream else "verified",
             seat=seat,
             prompt_tokens=request.prompt_tokens(),
+            tenant=order.tenant,
         )
 
-    def _next(self, run: _Run, context: Context) -> Action:
+    def _draw_lessons(self, run: Run, context: Context) -> None:
+        """Flip the coins before the path is chosen; nobody calls tools just to learn."""
+        record, request = run.record, run.order.request
+        if record.learn and request.extension.explore and "tools" not in request.needs():
+            draw(run.order.policy, context, record)
+
+    def _next(self, run: Run, context: Context) -> Action:
         """The policy's word, unless time or calls are used up: then the best there is."""
         attempts = run.record.attempts
         action = run.order.policy.next(context, attempts)
@@ -188,7 +170,7 @@ class Transmission:
             return Stop(best_ended(context.ladder, attempts))
         return action
 
-    async def _ask(self, ask: Ask, run: _Run) -> AsyncGenerator[Event, None]:
+    async def _ask(self, ask: Ask, run: Run) -> AsyncGenerator[Event, None]:
         """Have one tier answer; its chunks are yielded only where nothing can take them back."""
         tier, request = run.order.ladder[ask.tier], run.order.request
         attempt, answer = Attempt(tier.name, ask.arrived), Answer()
@@ -198,34 +180,27 @@ class Transmission:
         run.answers.append(answer)
         run.calls += 1
         started_s = self._clock.monotonic_s()
-        billable = True
+        source = self._generator.generate(tier, request, run.order.tenant)
         try:
-            async with aclosing(
-                self._generator.generate(tier, request, run.order.tenant)
-            ) as chunks:
-                while (chunk := await self._before_deadline(anext(chunks, None), run)) is not None:
-                    if attempt.first_byte_s is None:
-                        attempt.first_byte_s = self._clock.monotonic_s() - started_s
-                    attempt.live = run.live = ask.live and request.stream
-                    answer.add(chunk, keep=not run.live)
-                    if run.live:
-                        yield Chunk(chunk)
-            examine(attempt, answer, request)
+            with accounted(tier, attempt, answer, self._clock):
+                async with aclosing(source) as chunks:
+                    while (chunk := await self._in_time(anext(chunks, None), run)) is not None:
+                        if attempt.first_byte_s is None:
+                            attempt.first_byte_s = self._clock.monotonic_s() - started_s
+                        attempt.live = run.live = ask.live and request.stream
+                        answer.add(chunk, keep=not run.live)
+                        if run.live:
+                            yield Chunk(chunk)
+                examine(attempt, answer, request)
         except (UpstreamError, DeadlineError) as exc:
-            attempt.outcome, attempt.error = "failed", exc.code
             if run.live:
                 raise
             if isinstance(exc, DeadlineError):
                 run.degrade("deadline")
             else:
                 run.failures.append(exc)
-                billable = exc.billable
-        finally:
-            attempt.latency_s = self._clock.monotonic_s() - started_s
-            attempt.usage, attempt.model = answer.usage, answer.model
-            attempt.cost_usd = tier.cost_usd(answer.usage) if billable else 0.0
 
-    async def _before_deadline(self, chunk: Awaitable[Json | None], run: _Run) -> Json | None:
+    async def _in_time(self, chunk: Awaitable[Json | None], run: Run) -> Json | None:
         """The next chunk, in time; once an answer streams live only the idle timeout binds it."""
         if run.live:
             return await chunk
@@ -236,17 +211,15 @@ class Transmission:
         except TimeoutError:
             raise DeadlineError(NO_TIME) from None
 
-    async def _have_judged(self, action: JudgeAction, run: _Run) -> None:
-        by = self._ladder[action.by]
+    async def _have_judged(self, action: JudgeAction, run: Run) -> None:
+        by = action.by if action.against is None else f"same:{action.by}"
         run.calls += 1
         started_s = self._clock.monotonic_s()
         # Until it comes; if time runs out or the client leaves, nobody knows what it has cost.
-        verdict = Verdict(valid=None, by=by.name, reason="cancelled", cost_usd=None)
+        verdict = Verdict(None, by, reason="cancelled", cost_usd=None, against=action.against)
         try:
             async with asyncio.timeout(run.deadline_s - started_s):
-                verdict = await self._judge.judge(
-                    by, run.order.request, run.answers[action.attempt]
-                )
+                verdict = await self._verdict(action, run)
         except TimeoutError:
             verdict = replace(verdict, reason="deadline")
         finally:
@@ -257,24 +230,32 @@ class Transmission:
             spent_s = self._clock.monotonic_s() - started_s
             phases_s["judge"] = phases_s.get("judge", 0.0) + spent_s
 
-    def _finish(self, end: Accept | Stop, run: _Run) -> Answer:
+    async def _verdict(self, action: JudgeAction, run: Run) -> Verdict:
+        """Whether the answer is valid, or comes to the same as the one it is held against."""
+        by, request = self._ladder[action.by], run.order.request
+        answer = run.answers[action.attempt]
+        if action.against is None:
+            return await self._judge.judge(by, request, answer)
+        earlier = run.answers[action.against]
+        comparison = await self._judge.compare(by, request, earlier, answer)
+        return comparison.verdict_on(comparison.same, "same", action.against)
+
+    def _finish(self, end: Accept | Stop, run: Run) -> Answer:
         """The answer to serve. Errors: the failure to report where there is none."""
         record, request = run.record, run.order.request
         for failed in record.attempts:
             if failed.outcome == "failed":
                 run.degrade(f"tier:{failed.tier}")
         if end.attempt is None:
-            raise _failure(run)
+            raise run.failed()
         record.served, record.outcome = end.attempt, "answered"
         answer = run.answers[end.attempt]
         if record.kind == "routed":
             self._conversations.keep(record, request, answer)
-        if isinstance(end, Accept) and end.judge_later is not None and record.learn:
-            by, tier = self._ladder[end.judge_later], record.attempts[end.attempt].tier
-            self._late_judge.submit(Job(record.id, record.tenant, tier, by, request, answer))
+        run.judge_later = end.judge_later if isinstance(end, Accept) else None
         return answer
 
-    def _submit(self, run: _Run) -> bool:
+    def _submit(self, run: Run) -> bool:
         """Hand the record over, once; what teaches nothing is kept without its vector."""
         if run.acknowledged is None:
             record = run.record
@@ -282,19 +263,7 @@ class Transmission:
             teaches = record.learn and record.outcome == "answered"
             run.acknowledged = self._recorder.submit(record, run.vector if teaches else None)
             if teaches:
-                self._observe(run.order.policy, record)
+                show(run.order.policy, record)
+            if teaches and run.acknowledged:
+                self._afterwards.submit(Served(run.order, record, run.answers, run.judge_later))
         return run.acknowledged
-
-    def _observe(self, policy: Policy, record: Record) -> None:
-        try:
-            policy.observe(record)
-        except Exception:
-            # Learning never breaks serving.
-            logger.exception("a policy could not learn", extra={"request_id": record.id})
-
-
-def _failure(run: _Run) -> GatewayError:
-    """The error to report when no tier could answer."""
-    if "deadline" in run.record.degraded or not run.failures:
-        return DeadlineError(NO_TIME)
-    return soonest_cured(run.failures)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from app.api.schemas import ANY_OBJECT, EVENT, SCHEMAS, STRING, ref
+from app.api.schemas import ANY_OBJECT, BOOLEAN, EVENT, INTEGER, MOMENT, SCHEMAS, STRING, ref
 from app.jsontext import Json
 
 VERSION = "3.1.0"
@@ -64,8 +64,12 @@ def _get(summary: str, ok: Json, *parameters: str) -> Json:
     return {"get": _operation(summary, ok, **({"parameters": wanted} if wanted else {}))}
 
 
-def _body(schema: Json) -> Json:
-    return {"required": True, "content": _content("application/json", schema)}
+def _body(schema: Json, *, required: bool = True) -> Json:
+    return {"required": required, "content": _content("application/json", schema)}
+
+
+def _query(**schemas: Json) -> list[Json]:
+    return [{"name": name, "in": "query", "schema": schema} for name, schema in schemas.items()]
 
 
 def _forwarded(endpoint: str) -> Json:
@@ -98,6 +102,39 @@ _SERVED: Json = {
     "/decisions/{decision_id}": _get(
         "What happened to one request", _reply("Its record", ref("Decision")), "decision_id"
     ),
+    "/feedback": {
+        "post": _operation(
+            "Say what became known about an answer",
+            _reply("It is kept", ref("Feedback")),
+            requestBody=_body(ref("FeedbackRequest")),
+        )
+    },
+    "/records": {
+        "get": _operation(
+            "One's own records, the newest first",
+            _reply("A page of them", ref("Records")),
+            parameters=_query(
+                limit={**INTEGER, "minimum": 1, "maximum": 100, "default": 20},
+                after={**STRING, "description": "The id that the page before ended with"},
+                order={"enum": ["desc", "asc"]},
+                since=MOMENT,
+                until=MOMENT,
+                policy=STRING,
+                tier={**STRING, "description": "Asked on the way, whoever answered in the end"},
+                task=STRING,
+                conversation=STRING,
+                vectors={**BOOLEAN, "description": "Each with its `vector`: float32, base64"},
+            ),
+        ),
+        "delete": _operation(
+            "Erase one's own records",
+            _reply("They are erased", ref("Erased")),
+            parameters=_query(
+                decision=STRING, since=MOMENT, before=MOMENT, conversation=STRING, all=BOOLEAN
+            ),
+            requestBody=_body(ref("EraseRequest"), required=False),
+        ),
+    },
 }
 
 _READY = _reply("Requests are served", ref("Ready"))

@@ -11,6 +11,10 @@ INTEGER: Json = {"type": "integer"}
 NUMBER: Json = {"type": "number"}
 BOOLEAN: Json = {"type": "boolean"}
 ANY_OBJECT: Json = {"type": "object"}
+MOMENT: Json = {
+    "type": ["number", "string", "null"],
+    "description": "Unix time in seconds, or a date and time of ISO 8601",
+}
 
 
 def object_of(required: Iterable[str] = (), **properties: Json) -> Json:
@@ -174,6 +178,54 @@ SCHEMAS: Json = {
         verified=BOOLEAN,
         cost_usd=or_null(NUMBER),
         costs_usd=ANY_OBJECT,
+    ),
+    "Records": object_of(
+        ["object", "data", "first_id", "last_id", "has_more"],
+        object={"const": "list"},
+        data=list_of(ref("Decision")),
+        first_id=or_null(STRING),
+        last_id=or_null(STRING),
+        has_more=BOOLEAN,
+    ),
+    "FeedbackRequest": {
+        **object_of(
+            ["decision"],
+            decision={**STRING, "minLength": 1, "maxLength": 64},
+            correct=or_null(BOOLEAN),
+            score={"type": ["number", "null"], "minimum": 0, "maximum": 1},
+            comment={**or_null(STRING), "maxLength": 4000},
+            correct_answer={**or_null(STRING), "maxLength": 256 * 1024},
+            outcome={**or_null(STRING), "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$"},
+            by={**or_null(STRING), "maxLength": 64},
+        ),
+        "additionalProperties": False,
+        "description": "At least one of correct, score, comment, correct_answer; with `outcome`, "
+        "a word for what happened afterwards, `correct` as well",
+    },
+    "Feedback": object_of(
+        ["object", "decision", "accepted", "source", "by", "comment_kept"],
+        object={"const": "autoshift.feedback"},
+        decision=STRING,
+        accepted={"const": True},
+        source={"enum": ["feedback", "outcome"]},
+        by=STRING,
+        comment_kept=BOOLEAN,
+    ),
+    "EraseRequest": {
+        **object_of(
+            decision=or_null(STRING),
+            since=MOMENT,
+            before=MOMENT,
+            conversation=or_null(STRING),
+            all=or_null(BOOLEAN),
+        ),
+        "additionalProperties": False,
+        "description": "What to erase, here or in the query; `all` alone stands for everything",
+    },
+    "Erased": object_of(
+        ["object", "deleted"],
+        object={"const": "autoshift.records.deleted"},
+        deleted=INTEGER,
     ),
     "Ready": object_of(
         ["status", "recorder", "store", "outbox_entries"],

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from app.climb import climb, judge_rule
 from app.moving import goes_live
 from app.policy import Action, Ask, Context
-from app.records import Attempt, Labels, Record, Start
+from app.records import Attempt, Labels, Lessons, Record, Start
+from app.tiers import TierLadder
 
 
 def _ask(context: Context, tier: str, propensities: dict[str, float]) -> Ask:
@@ -37,8 +38,16 @@ class Always:
             replace(context, single=True),  # its answers flow live, so none can be taken back
             attempts,
             first=lambda: Ask(tier, "direct", live=True, start=Start(tier, {tier: 1.0})),
-            judged_by=lambda *_: None,
+            judged_by=self.judged_by,
         )
+
+    def lessons(self, context: Context) -> Lessons | None:
+        """None: it does not learn."""
+        return None
+
+    def judged_by(self, ladder: TierLadder, tier: str) -> str | None:
+        """Nobody."""
+        return None
 
     def label(self, record: Record) -> Labels:
         """Nothing: it does not learn."""
@@ -67,8 +76,16 @@ class Cascade:
             context,
             attempts,
             first=lambda: _ask(context, lowest, {lowest: 1.0}),
-            judged_by=judge_rule(self.judge),
+            judged_by=self.judged_by,
         )
+
+    def lessons(self, context: Context) -> Lessons | None:
+        """None: it does not learn."""
+        return None
+
+    def judged_by(self, ladder: TierLadder, tier: str) -> str | None:
+        """As configured."""
+        return judge_rule(self.judge)(ladder, tier)
 
     def label(self, record: Record) -> Labels:
         """Nothing: it does not learn."""
@@ -96,8 +113,16 @@ class RandomStart:
             context,
             attempts,
             first=lambda: self._draw(context),
-            judged_by=judge_rule(self.judge),
+            judged_by=self.judged_by,
         )
+
+    def lessons(self, context: Context) -> Lessons | None:
+        """None: it does not learn."""
+        return None
+
+    def judged_by(self, ladder: TierLadder, tier: str) -> str | None:
+        """As configured."""
+        return judge_rule(self.judge)(ladder, tier)
 
     def label(self, record: Record) -> Labels:
         """Nothing: it does not learn."""

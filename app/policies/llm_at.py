@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from app.climb import climb, judge_rule
 from app.moving import Voucher, goes_live, settled
 from app.policy import Action, Ask, Context
-from app.records import Attempt, Estimate, Labels, Record, Start
+from app.records import Attempt, Estimate, Labels, Lessons, Record, Start
 from app.starter import AccuracyEstimator, Starter
 from app.tiers import TierLadder
 
@@ -58,9 +58,18 @@ class LlmAt:
             context,
             attempts,
             first=lambda: self._first(context),
-            judged_by=paper_judge if self.judge is None else judge_rule(self.judge),
+            judged_by=self.judged_by,
             trusted=lambda attempt: self._trusted(context, attempt),
         )
+
+    def lessons(self, context: Context) -> Lessons | None:
+        """None: the paper has none."""
+        return None
+
+    def judged_by(self, ladder: TierLadder, tier: str) -> str | None:
+        """Whom the configuration names, else whom the paper does."""
+        rule = paper_judge if self.judge is None else judge_rule(self.judge)
+        return rule(ladder, tier)
 
     def label(self, record: Record) -> Labels:
         """The paper's rule.

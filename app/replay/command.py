@@ -8,6 +8,7 @@ from app.errors import SettingsError
 from app.replay.baselines import truth_of
 from app.replay.experiment import Plan, Progress, planned, run_plan
 from app.replay.ladders import choose_models
+from app.replay.own import OwnReport, evaluate, is_export, read_export
 from app.replay.picture import draw
 from app.replay.policies import build_policy, parse_choice
 from app.replay.recordings import Recording, read_recordings, with_all
@@ -19,11 +20,12 @@ from app.settings import EmbedderSection
 
 SIMULATED = "simulated:"
 MOST_ORDERS = 1000
+_FILES = ".jsonl or .jsonl.gz: recorded answers, or one's own records as they were exported"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `autoshift replay`."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=".jsonl or .jsonl.gz")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=_FILES)
     parser.add_argument(
         "--tiers",
         type=_names,
@@ -96,14 +98,32 @@ class Replay:
         )
 
 
-def write(report: ReplayReport, given: argparse.Namespace) -> None:
+def is_own(given: argparse.Namespace) -> bool:
+    """Whether the files hold one's own records, not recordings. Errors: SettingsError."""
+    kinds = {is_export(path) for path in given.files}
+    if len(kinds) > 1:
+        raise SettingsError("recordings and exported records cannot be replayed together")
+    return kinds.pop()
+
+
+async def replay_own(given: argparse.Namespace) -> OwnReport:
+    """What one's own records say. Errors: SettingsError."""
+    _check_folders(given.json)
+    for option in ("tiers", "priors", "sweep", "plot"):
+        if getattr(given, option):
+            raise SettingsError(f"--{option}: is for recordings, not for one's own records")
+    choices = [parse_choice(text) for text in given.policy or []]
+    return await evaluate(read_export(given.files), choices, given.seed)
+
+
+def write(report: ReplayReport | OwnReport, given: argparse.Namespace) -> None:
     """The files that were asked for. Errors: SettingsError where one cannot be written."""
     if given.json is not None:
         try:
             given.json.write_text(f"{report.to_json()}\n", encoding="utf-8")
         except OSError as exc:
             raise SettingsError(f"--json: {given.json}: cannot be written: {exc}") from exc
-    if given.plot is not None:
+    if given.plot is not None and isinstance(report, ReplayReport):
         draw(report, given.plot)
 
 

@@ -102,13 +102,17 @@ def _tier_name(model: str) -> str:
 
 
 def _list_price(answers: Sequence[RecordedAnswer]) -> Price | None:
-    """USD per million tokens that explain the recorded costs best; None without token counts."""
+    """The price that explains what these answers cost."""
     counted = [(answer.usage, answer.cost_usd) for answer in answers]
-    known = [(usage, usd) for usage, usd in counted if usage is not None]
-    if not known:
+    return explaining_price([(usage, usd) for usage, usd in counted if usage is not None])
+
+
+def explaining_price(paid: Sequence[tuple[Usage, float]]) -> Price | None:
+    """USD per million tokens that explain these costs best; None without any."""
+    if not paid:
         return None
-    tokens = np.array([(u.input_tokens, u.output_tokens) for u, _ in known], dtype=np.float64)
-    costs_usd = np.array([usd for _, usd in known])
+    tokens = np.array([(u.input_tokens, u.output_tokens) for u, _ in paid], dtype=np.float64)
+    costs_usd = np.array([usd for _, usd in paid])
     (per_input, per_output), *_ = np.linalg.lstsq(tokens, costs_usd, rcond=None)
     if min(per_input, per_output) < 0:
         per_input = per_output = costs_usd.sum() / max(tokens.sum(), 1.0)

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from app.errors import StoreError
 from app.records import Evidence, Neighbour, Record, Vector, record_from_json
-from app.store.protocol import Insert, Note, Operation, evidence_from_json, with_evidence
+from app.store.protocol import Delete, Insert, Note, Operation, evidence_from_json, with_evidence
+from app.store.wanted import Stored, Wanted
 
 
 @dataclass(slots=True)
@@ -86,6 +88,21 @@ class MemoryStore:
         ]
         return max(turns, key=lambda record: record.time_s, default=None)
 
+    async def by_time(
+        self, wanted: Wanted, *, newest_first: bool, limit: int, vectors: bool = False
+    ) -> list[Stored]:
+        """As the protocol says."""
+        found = sorted(self._wanted(wanted), key=lambda record: record.time_s, reverse=newest_first)
+        return [Stored(record.id, record) for record in found[:limit]]
+
+    async def scan(
+        self, wanted: Wanted, *, start: str | None, limit: int, vectors: bool = False
+    ) -> tuple[list[Stored], str | None]:
+        """As the protocol says, without vectors."""
+        found = sorted(record.id for record in self._wanted(wanted) if record.id >= (start or ""))
+        rows = [Stored(record_id, self._records[record_id]) for record_id in found[:limit]]
+        return rows, found[limit] if len(found) > limit else None
+
     async def count(self) -> int:
         """How many records there are."""
         return len(self._records)
@@ -97,6 +114,11 @@ class MemoryStore:
                 self._insert(operation)
             case Note():
                 self._note(operation)
+            case Delete():
+                raise StoreError("a replay erases nothing")
+
+    def _wanted(self, wanted: Wanted) -> list[Record]:
+        return [record for record in self._records.values() if wanted.covers(record)]
 
     def _insert(self, insert: Insert) -> None:
         if insert.id in self._records:
@@ -134,5 +156,7 @@ class MemoryRecorder:
         return True
 
     def note(self, record_id: str, tenant: str, evidence: Evidence) -> bool:
-        """Not written down: in a replay nothing becomes known later."""
-        return False
+        """At once; of a repetition by the same source nothing is kept."""
+        known = f"{evidence.source}-{evidence.by}"
+        self._memory.apply(Note(record_id, tenant, known, orjson.dumps(evidence)))
+        return True

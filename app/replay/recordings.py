@@ -83,7 +83,7 @@ def read_recordings(paths: Sequence[Path]) -> list[Recording]:
     found: dict[str, Recording] = {}
     for path in paths:
         before = len(found)
-        for number, line in enumerate(_lines(path), start=1):
+        for number, line in enumerate(read_lines(path), start=1):
             if not line.strip():
                 continue
             recording = _recording(line, f"{path}, line {number}")
@@ -114,7 +114,8 @@ def with_all(recordings: Iterable[Recording], models: Sequence[str]) -> list[Rec
     return shared
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def read_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file, compressed or not. Errors: SettingsError."""
     try:
         raw = path.read_bytes()
         if raw.startswith(GZIP_START):

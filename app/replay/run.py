@@ -11,10 +11,12 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
+from app.afterwards import Afterwards, Unmetered
 from app.conversations import Conversations
 from app.embedder import Embedder
 from app.events import Order, Settled
-from app.late_judge import LateJudge
+from app.judge.arbiter import arbiter_rule
+from app.lessons import Teacher
 from app.policy import Policy
 from app.records import Record
 from app.replay.ladders import build_tiers, ladder_for
@@ -66,6 +68,15 @@ Advance = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """The gateway's loop with stand-ins for the world, and a store that was empty."""
+
+    transmission: Transmission
+    afterwards: Afterwards
+    store: MemoryStore
+
+
+@dataclass(frozen=True, slots=True)
 class Course:
     """What is replayed: questions, tiers, and who judges."""
 
@@ -106,11 +117,11 @@ async def run(
     advance: Advance = lambda: None,
 ) -> Outcomes:
     """What became of every question, in this order, from an empty store."""
-    transmission = _transmission(course, seed)
+    stage = _stage(course, seed)
     outcomes = np.zeros(len(order), dtype=OUTCOME)
     for position, query in enumerate(order):
         outcomes[position] = _outcome(
-            await decide(course, transmission, policy, position, query), course, query
+            await decide(course, stage, policy, position, query), course, query
         )
         advance()
         await asyncio.sleep(0)  # nothing else waits, so this is where Ctrl-C gets in
@@ -121,17 +132,14 @@ async def records(
     course: Course, policy: Policy, order: Sequence[int], *, seed: int
 ) -> list[Record]:
     """The records that such a run leaves."""
-    transmission = _transmission(course, seed)
+    stage = _stage(course, seed)
     return [
-        await decide(course, transmission, policy, position, query)
-        for position, query in enumerate(order)
+        await decide(course, stage, policy, position, query) for position, query in enumerate(order)
     ]
 
 
-async def decide(
-    course: Course, transmission: Transmission, policy: Policy, position: int, query: int
-) -> Record:
-    """One question through the loop; its record."""
+async def decide(course: Course, stage: Stage, policy: Policy, position: int, query: int) -> Record:
+    """One question through the loop, and its lessons; its record."""
     order = Order(
         id=str(UUID(int=position)),
         tenant=TENANT,
@@ -143,36 +151,45 @@ async def decide(
         deadline_s=NO_DEADLINE_S,
     )
     settled: Settled | None = None
-    async with aclosing(transmission.run(order)) as events:
+    async with aclosing(stage.transmission.run(order)) as events:
         async for event in events:
             if isinstance(event, Settled):
                 settled = event
     if settled is None:
         raise RuntimeError("the loop ended without a decision")
-    return settled.record
+    await stage.afterwards.catch_up()
+    return await stage.store.get(order.id, tenant=TENANT) or settled.record
 
 
-def _transmission(course: Course, seed: int) -> Transmission:
-    """The gateway's loop with stand-ins for the world, and an empty store."""
+def _stage(course: Course, seed: int) -> Stage:
     clock = ReplayClock()
+    ladder = TierLadder(course.tiers)
     store = MemoryStore()
     recorder = MemoryRecorder(store)
+    generator = RecordedGenerator(clock)
     judge = ReplayJudge(course.verdicts, clock)
-    return Transmission(
-        ladder=TierLadder(course.tiers),
+    teacher = Teacher(
+        ladder=ladder,
+        generator=generator,
+        judge=judge,
+        arbiter=arbiter_rule("none"),  # nobody recorded one
+        clock=clock,
+    )
+    afterwards = Afterwards(teacher=teacher, recorder=recorder, meter=Unmetered(), clock=clock)
+    transmission = Transmission(
+        ladder=ladder,
         retriever=Retriever(embedder=course.embedder, store=store, clock=clock),
         conversations=Conversations(store=store, clock=clock),
-        generator=RecordedGenerator(clock),
+        generator=generator,
         judge=judge,
-        late_judge=LateJudge(
-            judge=judge, recorder=recorder, clock=clock, observe=lambda _tier, _verdict: None
-        ),
+        afterwards=afterwards,
         recorder=recorder,
         clock=clock,
         rng=Random(seed),  # noqa: S311 - chooses tiers, guards nothing
         max_calls=2 * len(course.tiers),
         keep_text=lambda _: None,
     )
+    return Stage(transmission, afterwards, store)
 
 
 def _outcome(record: Record, course: Course, query: int) -> tuple[object, ...]:
@@ -185,15 +202,14 @@ def _outcome(record: Record, course: Course, query: int) -> tuple[object, ...]:
     answers = course.recordings[query].answers
     estimate = record.start.estimates.get(record.start.tier)
     costs_usd = record.costs_usd()
-    lesson_usd = sum(a.cost_usd or 0.0 for a in record.attempts if a.arrived == "lesson")
     judged = [v for attempt in record.attempts for v in attempt.verdicts if not v.exact]
     return (
         query,
         answers[course.tiers[final].model].correct,
         costs_usd["answer"],
-        (costs_usd["draft"] or 0.0) - lesson_usd,
+        costs_usd["draft"],
         costs_usd["judge"],
-        lesson_usd,
+        costs_usd["lesson"],
         start,
         final,
         len(record.attempts),

@@ -9,11 +9,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from app.counterfactual import Figure
 from app.replay.curves import Point
 from app.replay.experiment import Progress as Watcher
 from app.replay.figures import Estimated
+from app.replay.own import OwnReport
 from app.replay.report import PolicyReport, ReplayReport
 from app.replay.run import Advance
+from app.standing import Standing, Way
 
 WIDTH = 96
 SMALL_USD = 0.1
@@ -54,6 +57,49 @@ def show(report: ReplayReport, console: Console) -> None:
         console.print(_settings(report), width=WIDTH)
     for sentence in sentences(report):
         console.print(f"- {escape(sentence)}", width=WIDTH, highlight=False)
+
+
+def show_own(report: OwnReport, console: Console) -> None:
+    """What one's own records say."""
+    console.print(
+        f"\n[bold]Replay[/] of one's own records: {report.records:,}, of which {report.usable:,} "
+        "any tier could have served, with coins for lessons"
+    )
+    heads = ("accuracy", "95 %", "$ per 1,000", "95 %", "n_eff")
+    table = _table("What was served, and what would have been", "", *heads)
+    for tier, way in report.logged.fixed.items():
+        table.add_row(escape(tier), *_way(way))
+    table.add_row("[bold]as served[/]", *_way(report.logged.served))
+    for policy in report.policies:
+        table.add_row(f"{escape(policy.policy)}, first answers", *_way(policy.standing.served))
+    console.print(table, width=WIDTH)
+    for sentence in _own_sentences(report):
+        console.print(f"- {escape(sentence)}", width=WIDTH, highlight=False)
+
+
+def _own_sentences(report: OwnReport) -> Iterator[str]:
+    yield f"As served: {report.logged.sentence}."
+    for policy in report.policies:
+        starts = ", ".join(f"{share:.0%} {tier}" for tier, share in policy.starts.items())
+        yield f"{policy.policy} would have started at {starts}. {_unjudged(policy.standing)}."
+    if report.missing is not None:
+        yield f"Too little is known: {report.missing}."
+
+
+def _unjudged(standing: Standing) -> str:
+    return f"If its first answers had been served unjudged: {standing.sentence}"
+
+
+def _way(way: Way) -> tuple[str, ...]:
+    n_eff = f"{way.accuracy.n_eff:,.0f}"
+    return (*_figure(way.accuracy, ".3f"), *_figure(way.usd_per_1000, ".3g"), n_eff)
+
+
+def _figure(figure: Figure, form: str) -> tuple[str, str]:
+    """The value and its interval; where it is refused, that and why."""
+    if figure.value is None:
+        return "unknown", figure.why or ""
+    return f"{figure.value:{form}}", f"\\[{figure.low:{form}}, {figure.high:{form}}]"
 
 
 def sentences(report: ReplayReport) -> list[str]:

@@ -9,6 +9,7 @@ from app.embedder import Embedder
 from app.errors import UpstreamBrokenError
 from app.extension import Extension
 from app.jsontext import Json
+from app.judge import Comparison
 from app.records import Vector, Verdict
 from app.replay.recordings import RecordedAnswer, Recording
 from app.tiers import Tier
@@ -167,3 +168,9 @@ class ReplayJudge:
         verdict = self._verdicts.verdict(recording_of(request), answer.model or "", by)
         self._clock.advance(verdict.latency_s)
         return verdict
+
+    async def compare(
+        self, by: Tier, request: ChatRequest, first: Answer, second: Answer
+    ) -> Comparison:
+        """Nothing: nobody recorded what a judge says of two answers."""
+        return Comparison(by.name, reason="no recorded comparison", cost_usd=0.0)

@@ -19,14 +19,20 @@ class SimModel:
     """One model with stated abilities.
 
     Units: `skill` is the accuracy at difficulties 1 to 4; `valid_if_right` and `valid_if_wrong`
-    are the shares of right and wrong answers that it calls valid; `format_slips` the share of
-    replies in a demanded JSON format that break it; `reasoning_tokens` are per step of difficulty.
+    are the shares of right and wrong answers that it calls valid, `same_if_same` and
+    `same_if_not` those of pairs of answers that it calls the same; of two that it holds equally
+    good it prefers the first with `first_if_alike`, else it is a tie. `format_slips` is the share
+    of replies in a demanded JSON format that break it; `reasoning_tokens` are per step of
+    difficulty.
     """
 
     name: str
     skill: Mapping[Topic, tuple[float, float, float, float]]
     valid_if_right: float
     valid_if_wrong: float
+    same_if_same: float
+    same_if_not: float
+    first_if_alike: float
     format_slips: float
     reasoning_tokens: int
     delay_s: float
@@ -51,6 +57,15 @@ class SimModel:
         share = self.valid_if_right if right else self.valid_if_wrong
         return chance(seed, "judge", self.name, question, answer) < share
 
+    def calls_same(self, seed: int, question: str, pair: tuple[str, str], *, same: bool) -> bool:
+        """Whether it takes two answers for the same one, in whatever order it sees them."""
+        share = self.same_if_same if same else self.same_if_not
+        return chance(seed, "same", self.name, question, *sorted(pair)) < share
+
+    def prefers_first(self, seed: int, question: str, pair: tuple[str, str]) -> bool:
+        """Whether it takes the first of two answers that it holds equally good for the better."""
+        return chance(seed, "first", self.name, question, *pair) < self.first_if_alike
+
 
 MODELS = {
     model.name: model
@@ -69,6 +84,9 @@ MODELS = {
             },
             valid_if_right=0.80,
             valid_if_wrong=0.40,
+            same_if_same=0.85,
+            same_if_not=0.15,
+            first_if_alike=0.40,
             format_slips=0.06,
             reasoning_tokens=12,
             delay_s=0.002,
@@ -87,6 +105,9 @@ MODELS = {
             },
             valid_if_right=0.93,
             valid_if_wrong=0.15,
+            same_if_same=0.95,
+            same_if_not=0.05,
+            first_if_alike=0.15,
             format_slips=0.01,
             reasoning_tokens=30,
             delay_s=0.004,
@@ -105,6 +126,9 @@ MODELS = {
             },
             valid_if_right=0.98,
             valid_if_wrong=0.06,
+            same_if_same=0.98,
+            same_if_not=0.02,
+            first_if_alike=0.05,
             format_slips=0.0,
             reasoning_tokens=120,
             delay_s=0.008,

@@ -5,15 +5,19 @@ from pydantic import SecretStr
 from app.settings import StoreSection
 from app.store.edge import EdgeStore
 from app.store.outbox import Outbox
-from app.store.protocol import Insert, Note, Operation, RecordStore
+from app.store.protocol import Delete, Insert, Note, Operation, RecordStore
+from app.store.wanted import Stored, Wanted
 
 __all__ = [
+    "Delete",
     "EdgeStore",
     "Insert",
     "Note",
     "Operation",
     "Outbox",
     "RecordStore",
+    "Stored",
+    "Wanted",
     "build_outbox",
     "build_store",
 ]

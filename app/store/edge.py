@@ -9,12 +9,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from anyio import to_thread
+from anyio import move_on_after, to_thread
 from qdrant_edge import CountRequest, EdgeShard, UpdateOperation
 
 from app.errors import StoreDownError, StoreError
 from app.records import Neighbour, Record, Vector
+from app.store.disk import Disk, free_bytes_of
 from app.store.engine import (
+    by_id,
+    by_time,
     create_shard,
     engine_errors,
     latest,
@@ -25,13 +28,20 @@ from app.store.engine import (
 from app.store.generations import Generations, size_bytes
 from app.store.lock import DirectoryLock
 from app.store.optimizer import Optimizer
-from app.store.protocol import Operation, is_point_id, neighbours_of, record_of
+from app.store.protocol import (
+    Delete,
+    Operation,
+    is_point_id,
+    neighbours_of,
+    record_of,
+    stored_of,
+)
+from app.store.wanted import Stored, Wanted
 
 logger = logging.getLogger(__name__)
 
-# On a full disk the engine dies with SIGBUS; it is not asked to write on one that nearly is.
-FREE_FLOOR_BYTES = 64 * 1024 * 1024
 UPKEEP_RETRY_S = 600.0
+PURGE_EVERY_S = 600.0  # as long may bytes of what was erased stay in the engine's files
 
 
 class EdgeStore:
@@ -48,21 +58,24 @@ class EdgeStore:
         dimension: int,
         upkeep_records: int = 5000,
         optimizer: Optimizer | None = None,
-        free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
+        free_bytes: Callable[[Path], int] = free_bytes_of,
         upkeep_retry_s: float = UPKEEP_RETRY_S,
+        purge_every_s: float = PURGE_EVERY_S,
     ) -> None:
         self._path = path
         self._dimension = dimension
         self._upkeep_records = upkeep_records
         self._optimizer = optimizer or Optimizer()
-        self._free_bytes = free_bytes
+        self._disk = Disk(path, free_bytes)
         self._upkeep_retry_s = upkeep_retry_s
+        self._purge_every_s = purge_every_s
         self._lock = DirectoryLock(path)
         self._generations = Generations(path / "edge")
         self._shard: EdgeShard | None = None
         self._writing = threading.Lock()
         self._renewing = threading.Lock()
         self._since_copy: deque[UpdateOperation] | None = None
+        self._erases_since_copy = False
         self._new_records = 0
         self._upkeep_due = asyncio.Event()
 
@@ -99,6 +112,23 @@ class EdgeStore:
             points, _ = self._open_shard().scroll(latest(conversation, tenant=tenant))
         return record_of(points[0].payload, tenant=tenant) if points else None
 
+    async def by_time(
+        self, wanted: Wanted, *, newest_first: bool, limit: int, vectors: bool = False
+    ) -> list[Stored]:
+        with engine_errors("list records"):
+            request = by_time(wanted, newest_first=newest_first, limit=limit, vectors=vectors)
+            points, _ = self._open_shard().scroll(request)
+        return [stored_of(p.id, p.payload, p.vector, tenant=wanted.tenant) for p in points]
+
+    async def scan(
+        self, wanted: Wanted, *, start: str | None, limit: int, vectors: bool = False
+    ) -> tuple[list[Stored], str | None]:
+        with engine_errors("scan records"):
+            request = by_id(wanted, start=start, limit=limit, vectors=vectors)
+            points, following = self._open_shard().scroll(request)
+        rows = [stored_of(p.id, p.payload, p.vector, tenant=wanted.tenant) for p in points]
+        return rows, None if following is None else str(following)
+
     async def count(self) -> int:
         with engine_errors("count"):
             return self._open_shard().count(CountRequest())
@@ -108,7 +138,10 @@ class EdgeStore:
 
     async def run_upkeep(self) -> None:
         while True:
-            await self._upkeep_due.wait()
+            with move_on_after(self._purge_every_s):
+                await self._upkeep_due.wait()
+            if not self._upkeep_due.is_set() and not self._generations.has_erased:
+                continue
             self._upkeep_due.clear()
             try:
                 await self.upkeep()
@@ -142,7 +175,7 @@ class EdgeStore:
 
     def _load(self) -> EdgeShard:
         """Open the generation in force, unless the disk is nearly full: loading writes too."""
-        self._require_free_bytes(FREE_FLOOR_BYTES)
+        self._disk.require()
         generation = self._generations.current() or self._create()
         shard = load_shard(generation, self._dimension)
         self._generations.put_in_force(generation)
@@ -170,8 +203,11 @@ class EdgeStore:
         with self._writing:
             if not self._lock.held:
                 raise StoreDownError("the record store is closed")
-            self._require_free_bytes(FREE_FLOOR_BYTES)
+            self._disk.require()
             shard = self._shard or self._load()
+            if any(isinstance(operation, Delete) for operation in operations):
+                self._generations.note_erased(still=True)
+                self._erases_since_copy = True
             for update in updates:
                 with engine_errors("write"):
                     shard.update(update)
@@ -182,16 +218,8 @@ class EdgeStore:
 
     def _flush(self) -> None:
         with self._writing, engine_errors("flush"):
-            self._require_free_bytes(FREE_FLOOR_BYTES)
+            self._disk.require()
             self._open_shard().flush()
-
-    def _require_free_bytes(self, wanted_bytes: int) -> None:
-        free_bytes = self._free_bytes(self._path)
-        if free_bytes < wanted_bytes:
-            raise StoreDownError(
-                f"the disk is nearly full: {free_bytes // 2**20} MiB are free in {self._path}, "
-                f"{wanted_bytes // 2**20} are needed; make room, records wait in the outbox"
-            )
 
     def _open_shard(self) -> EdgeShard:
         if self._shard is None:
@@ -207,34 +235,45 @@ class EdgeStore:
         with self._renewing:
             started_s = time.monotonic()
             self._new_records = 0
-            unfinished = self._copy()
+            unfinished, source, records = self._copy()
             try:
-                if not self._optimizer.run(unfinished):
+                if not self._optimizer.run(unfinished, source):
                     return None
                 generation = self._generations.finish(unfinished)
-                retired = self._swap(load_shard(generation, self._dimension), generation)
+                retired = self._swap(self._loaded(generation, records), generation)
             except BaseException:
                 self._generations.remove_others()
                 raise
             finally:
                 self._since_copy = None
-                shutil.rmtree(unfinished, ignore_errors=True)
+                for path in filter(None, (unfinished, source)):
+                    shutil.rmtree(path, ignore_errors=True)
             took_s = round(time.monotonic() - started_s, 3)
             logger.info("the store is re-indexed", extra={"took_s": took_s})
             return retired
 
-    def _copy(self) -> Path:
+    def _copy(self) -> tuple[Path, Path | None, int]:
+        """The copy to re-index; or an empty store, and the copy that it is to be made from."""
         with self._writing, engine_errors("copy"):
             shard, current = self._open_shard(), self._generations.current()
             if current is None:
                 raise StoreError(f"{self._path} has lost its records while in use")
-            # Twice: the copy, and what the optimizer writes beside it before it removes the old.
-            self._require_free_bytes(FREE_FLOOR_BYTES + 2 * size_bytes(current))
+            # Twice: the copy, and what the optimizer writes beside it.
+            self._disk.require(2 * size_bytes(current))
             shard.flush()
-            unfinished = self._generations.begin()
-            shutil.copytree(current, unfinished)
-            self._since_copy = deque()
-            return unfinished
+            unfinished, source = self._generations.begin(), None
+            if self._generations.has_erased:
+                create_shard(unfinished, self._dimension)
+                source = unfinished.with_suffix(".source")
+            shutil.copytree(current, source or unfinished, dirs_exist_ok=True)
+            self._since_copy, self._erases_since_copy = deque(), False
+            return unfinished, source, shard.count(CountRequest())
+
+    def _loaded(self, generation: Path, records: int) -> EdgeShard:
+        shard = load_shard(generation, self._dimension)
+        if shard.count(CountRequest()) != records:
+            raise StoreError(f"the copy has not all of the {records} records")
+        return shard
 
     def _swap(self, shard: EdgeShard, generation: Path) -> tuple[EdgeShard, Path] | None:
         self._replay(shard, leave=1)
@@ -245,6 +284,7 @@ class EdgeStore:
                 shard.flush()
             self._generations.put_in_force(generation)
             self._shard = shard
+            self._generations.note_erased(still=self._erases_since_copy)
         return None if old is None else (retired, old)
 
     def _replay(self, shard: EdgeShard, *, leave: int) -> None:

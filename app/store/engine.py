@@ -21,6 +21,7 @@ from qdrant_edge import (
     Point,
     Query,
     QueryRequest,
+    RangeFloat,
     ScrollRequest,
     UpdateMode,
     UpdateOperation,
@@ -34,10 +35,13 @@ from app.store.protocol import (
     Insert,
     Note,
     Operation,
+    Stage,
     chunks_of,
     evidence_payload_of,
     payload_of,
+    stages_of,
 )
+from app.store.wanted import Wanted
 
 # The engine holds the interpreter's lock while it applies an update: about 0.1 ms a record.
 CHUNK_RECORDS = 32
@@ -47,6 +51,9 @@ _INDEXES: Mapping[str, KeywordIndexParams | FloatIndexParams] = {
     "tenant": KeywordIndexParams(is_tenant=True),
     "embedder": KeywordIndexParams(),
     "conversation": KeywordIndexParams(),
+    "policy": KeywordIndexParams(),
+    "task": KeywordIndexParams(),
+    "attempts[].tier": KeywordIndexParams(),
     "time_s": FloatIndexParams(),
 }
 
@@ -84,16 +91,10 @@ def load_shard(directory: Path, dimension: int) -> EdgeShard:
 
 
 def updates_of(operations: Sequence[Operation], dimension: int) -> list[UpdateOperation]:
-    """What the engine must do, in small steps.
-
-    Inserts come first, which keeps the order per id: a note follows its record's insert.
-    """
-    points = [_point(each, dimension) for each in operations if isinstance(each, Insert)]
-    inserts = [
-        UpdateOperation.upsert_points(list(chunk), update_mode=UpdateMode.InsertOnly)
-        for chunk in chunks_of(points, CHUNK_RECORDS)
+    """What the engine must do, in small steps; in order per id."""
+    return [
+        update for stage in stages_of(operations) for update in _updates_of_stage(stage, dimension)
     ]
-    return inserts + [_addition(each) for each in operations if isinstance(each, Note)]
 
 
 def nearest(vector: Vector, *, tenant: str, embedder: str, limit: int) -> QueryRequest:
@@ -114,6 +115,28 @@ def latest(conversation: str, *, tenant: str) -> ScrollRequest:
         filter=Filter(must=[_is("tenant", tenant), _is("conversation", conversation)]),
         order_by=OrderBy("time_s", Direction.Desc),
         with_payload=True,
+    )
+
+
+def by_time(wanted: Wanted, *, newest_first: bool, limit: int, vectors: bool) -> ScrollRequest:
+    """Ask for the wanted points, in order of their times."""
+    return ScrollRequest(
+        limit=limit,
+        filter=_filter_of(wanted),
+        order_by=OrderBy("time_s", Direction.Desc if newest_first else Direction.Asc),
+        with_payload=True,
+        with_vector=vectors,
+    )
+
+
+def by_id(wanted: Wanted, *, start: str | None, limit: int, vectors: bool) -> ScrollRequest:
+    """Ask for the wanted points from this id on."""
+    return ScrollRequest(
+        offset=start,
+        limit=limit,
+        filter=_filter_of(wanted),
+        with_payload=True,
+        with_vector=vectors,
     )
 
 
@@ -139,6 +162,18 @@ def _add_indexes(shard: EdgeShard) -> None:
             shard.update(UpdateOperation.create_field_index(name, index))
 
 
+def _updates_of_stage(stage: Stage, dimension: int) -> Iterator[UpdateOperation]:
+    for tenant, ids in stage.deleted_ids().items():
+        for some in chunks_of(ids, CHUNK_RECORDS):
+            these = Filter(must=[HasIdCondition(set(some)), _is("tenant", tenant)])
+            yield UpdateOperation.delete_points_by_filter(these)
+    points = [_point(each, dimension) for each in stage.inserts]
+    for chunk in chunks_of(points, CHUNK_RECORDS):
+        yield UpdateOperation.upsert_points(list(chunk), update_mode=UpdateMode.InsertOnly)
+    for note in stage.notes:
+        yield _addition(note)
+
+
 def _point(insert: Insert, dimension: int) -> Point:
     payload = payload_of(insert, dimension=dimension)
     vector = {} if insert.vector is None else {VECTOR_NAME: insert.vector}
@@ -151,6 +186,18 @@ def _addition(note: Note) -> UpdateOperation:
     missing = IsEmptyCondition(f"evidence.{note.evidence_id}")
     wanted = Filter(must=[HasIdCondition({note.id}), _is("tenant", note.tenant), missing])
     return UpdateOperation.set_payload_by_filter(wanted, payload, key="evidence")
+
+
+def _filter_of(wanted: Wanted) -> Filter:
+    must: list[FieldCondition | HasIdCondition] = [
+        _is(place, word) for place, word in wanted.words.items()
+    ]
+    if wanted.id is not None:
+        must.append(HasIdCondition({wanted.id}))
+    if wanted.since_s is not None or wanted.before_s is not None:
+        times = RangeFloat(gte=wanted.since_s, lt=wanted.before_s)
+        must.append(FieldCondition(key="time_s", range=times))
+    return Filter(must=[*must])
 
 
 def _is(key: str, value: str) -> FieldCondition:

@@ -56,6 +56,19 @@ class Generations:
         temporary.replace(self._root / "CURRENT")
         _sync(self._root)
 
+    @property
+    def has_erased(self) -> bool:
+        """Whether files in force may hold bytes of what was erased."""
+        return (self._root / "ERASED").exists()
+
+    def note_erased(self, *, still: bool) -> None:
+        marker = self._root / "ERASED"
+        if still:
+            marker.touch()
+            _sync(self._root)
+        else:
+            marker.unlink(missing_ok=True)
+
     def remove_others(self) -> None:
         """Remove everything that is not in force: what upkeep left, or a crash."""
         current = self.current()

@@ -23,16 +23,19 @@ class Optimizer:
         self._child: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
-    def run(self, directory: Path) -> bool:
+    def run(self, directory: Path, source: Path | None = None) -> bool:
         """Re-index this directory, waiting for the child; whether anything changed.
+
+        With a source, the directory is an empty store that first gets what is alive there.
 
         Errors: StoreError when the child fails.
         """
+        sources = [] if source is None else [source]
         with self._guard:
             if self._stopped:
                 raise StoreError("the store is closing")
             child = self._child = subprocess.Popen(  # noqa: S603 - our own file, no shell
-                [*self._command, str(directory), str(os.getpid())],
+                [*self._command, str(directory), str(os.getpid()), *map(str, sources)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

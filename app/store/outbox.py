@@ -5,24 +5,23 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from anyio import to_thread
 
 from app.errors import OutboxError
 from app.records import Evidence, Record, record_from_json
+from app.store.entries import ROW_BYTES, Entry, entry_of, row_of, size_bytes
 from app.store.lock import DirectoryLock
-from app.store.protocol import Insert, Note, Operation, evidence_from_json, with_evidence
+from app.store.protocol import Delete, Operation, evidence_from_json, with_evidence
 from app.store.salvage import Row, is_sound, move_aside, readable_rows
+from app.store.wanted import Wanted
 
 logger = logging.getLogger(__name__)
 
 FILE = "outbox.sqlite3"
-ROW_BYTES = 128
 CHECKPOINT_S = 1.0
 LARGE_LOG_BYTES = 32 * 1024 * 1024
 
@@ -55,22 +54,15 @@ _PENDING = (
     "WHERE number > ? ORDER BY number LIMIT ?"
 )
 _GET = "SELECT body FROM entries WHERE kind = 'insert' AND id = ? AND tenant = ?"
+_INSERTS = "SELECT number, body FROM entries WHERE kind = 'insert' AND tenant = ?"
+_ERASE = """
+DELETE FROM entries WHERE kind = ? AND id = ? AND tenant = ?
+RETURNING number, length(body) + coalesce(length(vector), 0) + length(tenant) + ?
+"""
 _EVIDENCE = (
     "SELECT evidence_id, body FROM entries WHERE kind = 'label' AND id = ? AND tenant = ? "
     "ORDER BY number"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An operation and its place in the order of writing."""
-
-    number: int
-    operation: Operation
-
-    @property
-    def size_bytes(self) -> int:
-        return _size_bytes(self.operation)
 
 
 class Outbox:
@@ -98,6 +90,7 @@ class Outbox:
         self._held: deque[tuple[float, int, int]] = deque()
         self._last_taken = 0
         self._dirty = False
+        self._erased = False
         self._checkpoints_fail = False
         self.depth = 0
         self.bytes = 0
@@ -138,24 +131,24 @@ class Outbox:
 
         Errors: OutboxError when the outbox is full or the disk does not take it.
         """
-        size_bytes = _size_bytes(operation)
-        if self.bytes + size_bytes > self._capacity_bytes:
+        added_bytes = size_bytes(operation)
+        if self.bytes + added_bytes > self._capacity_bytes:
             raise OutboxError(
                 f"the outbox is full: {self.bytes} of {self._capacity_bytes} bytes wait for the "
                 "store; bring the store back, or raise store.outbox_bytes"
             )
         with _sqlite("written"):
-            added = self._open_database().execute(_APPEND, _row(operation)).rowcount
+            added = self._open_database().execute(_APPEND, row_of(operation)).rowcount
         if added:
             self.depth += 1
-            self.bytes += size_bytes
+            self.bytes += added_bytes
             self._dirty = True
 
     def pending(self, limit: int) -> list[Entry]:
         """The oldest entries not yet settled, in order."""
         with _sqlite("read"):
             rows = self._open_database().execute(_PENDING, (self._last_taken, limit))
-            return [_entry(*row) for row in rows]
+            return [entry_of(*row) for row in rows]
 
     def settle(self, delivered: Sequence[Entry], quarantined: Sequence[Entry] = ()) -> None:
         """Note what became of the oldest pending entries: together they are the next in order.
@@ -182,10 +175,47 @@ class Outbox:
             database.execute("BEGIN")
             numbers = [(number,) for _, number, _ in expired]
             database.executemany("DELETE FROM entries WHERE number = ?", numbers)
-        for _, _, size_bytes in expired:
+        for _, _, held_bytes in expired:
             self._held.popleft()
-            self.bytes -= size_bytes
+            self.bytes -= held_bytes
         self._dirty = True
+
+    def erase(self, ids: Sequence[str], *, tenant: str) -> None:
+        """Put a delete in the place of everything that is here about these records.
+
+        Not while a batch is on its way to the store, which would follow the delete there. A full
+        outbox takes it as well. Errors: OutboxError.
+        """
+        deletes = [Delete(record_id, tenant) for record_id in ids]
+        found: list[tuple[int, int]] = []
+        with _sqlite("written"), self._open_database() as database:
+            database.execute("BEGIN IMMEDIATE")
+            for delete in deletes:
+                for kind in ("insert", "label"):
+                    gone = database.execute(_ERASE, (kind, delete.id, tenant, ROW_BYTES))
+                    found += gone.fetchall()
+                database.execute(_APPEND, row_of(delete))
+        self._recount(dict(found))
+        self.depth += len(deletes)
+        self.bytes += sum(map(size_bytes, deletes))
+        self._dirty = self._erased = True
+
+    def ids(self, wanted: Wanted) -> list[str]:
+        """The wanted records that are here and not in the store."""
+        held = {number for _, number, _ in self._held}
+        with _sqlite("read"):
+            rows = self._open_database().execute(_INSERTS, (wanted.tenant,))
+            found = (record_from_json(body) for number, body in rows if number not in held)
+            return [record.id for record in found if record and wanted.covers(record)]
+
+    def _recount(self, erased: Mapping[int, int]) -> None:
+        """Entries of these numbers and sizes are gone."""
+        held = {number for _, number, _ in self._held}
+        taken = sum(number <= self._last_taken for number in erased)
+        self.depth -= len(erased) - taken
+        self.quarantined -= taken - len(held & erased.keys())
+        self.bytes -= sum(erased.values())
+        self._held = deque(entry for entry in self._held if entry[1] not in erased)
 
     def get(self, record_id: str, *, tenant: str) -> Record | None:
         """The record, if it is still here, with the evidence that is."""
@@ -213,7 +243,8 @@ class Outbox:
         try:
             log_bytes = self._path.with_name(FILE + "-wal").stat().st_size
             # A passive one never makes a writer wait, but under steady writing never ends the log.
-            mode = "TRUNCATE" if log_bytes > LARGE_LOG_BYTES else "PASSIVE"
+            ends_log = self._erased or log_bytes > LARGE_LOG_BYTES
+            mode = "TRUNCATE" if ends_log else "PASSIVE"
             with closing(sqlite3.connect(self._path, timeout=1.0)) as database:
                 database.execute("PRAGMA synchronous = NORMAL")
                 database.execute(f"PRAGMA wal_checkpoint({mode})")
@@ -223,7 +254,7 @@ class Outbox:
                 logger.warning("the outbox cannot be synced to disk", extra={"why": str(exc)})
             self._checkpoints_fail = True
         else:
-            self._checkpoints_fail = False
+            self._checkpoints_fail = self._erased = False
 
     def _open_database(self) -> sqlite3.Connection:
         if self._database is None:
@@ -235,6 +266,8 @@ class Outbox:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute("PRAGMA wal_autocheckpoint = 0")
+        # What leaves the outbox, erased or delivered, is overwritten in the file.
+        database.execute("PRAGMA secure_delete = ON")
         return database
 
     def _rescue(self) -> list[Row]:
@@ -252,31 +285,6 @@ def _add_missing_column(database: sqlite3.Connection) -> None:
     columns = [row[1] for row in database.execute("PRAGMA table_info(entries)")]
     if "evidence_id" not in columns:
         database.execute("ALTER TABLE entries ADD COLUMN evidence_id TEXT")
-
-
-def _size_bytes(operation: Operation) -> int:
-    vector = operation.vector if isinstance(operation, Insert) else None
-    vector_bytes = 0 if vector is None else 4 * vector.size
-    return len(operation.body) + vector_bytes + len(operation.tenant) + ROW_BYTES
-
-
-def _row(operation: Operation) -> Row:
-    match operation:
-        case Insert(record_id, tenant, body, None):
-            return "insert", record_id, tenant, body, None, None
-        case Insert(record_id, tenant, body, vector):
-            encoded = np.ascontiguousarray(vector, dtype=np.float32).tobytes()
-            return "insert", record_id, tenant, body, encoded, None
-        case Note(record_id, tenant, evidence_id, body):
-            return "label", record_id, tenant, body, None, evidence_id
-
-
-def _entry(number: int, *row: *Row) -> Entry:
-    kind, record_id, tenant, body, vector, evidence_id = row
-    if kind == "label" and evidence_id is not None:
-        return Entry(number, Note(record_id, tenant, evidence_id, body))
-    decoded = None if vector is None else np.frombuffer(vector, dtype=np.float32)
-    return Entry(number, Insert(record_id, tenant, body, decoded))
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """What every record store can do, and the operations it is given."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.errors import StoreError
 from app.records import Evidence, Neighbour, Record, Vector, record_from_payload
+from app.store.wanted import Stored, Wanted
 
 VECTOR_NAME = "question"
 Payload: TypeAlias = dict[str, object]
@@ -47,7 +49,31 @@ class Note:
     body: bytes
 
 
-Operation: TypeAlias = Insert | Note
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """The record `id` to be erased, with its evidence; nothing where it is not its tenant's."""
+
+    id: str
+    tenant: str
+
+
+Operation: TypeAlias = Insert | Note | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Operations that a store may apply kind by kind: deletes, then inserts, then notes."""
+
+    deletes: list[Delete] = field(default_factory=list)
+    inserts: list[Insert] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+    def deleted_ids(self) -> dict[str, list[str]]:
+        """By tenant."""
+        ids: dict[str, list[str]] = {}
+        for delete in self.deletes:
+            ids.setdefault(delete.tenant, []).append(delete.id)
+        return ids
 
 
 class RecordStore(Protocol):
@@ -71,7 +97,8 @@ class RecordStore(Protocol):
     async def write(self, operations: Sequence[Operation]) -> None:
         """Apply the operations; doing so twice is the same as once.
 
-        A note finds the records inserted before it, here or in an earlier call.
+        A note finds the records inserted before it, here or in an earlier call. An insert after a
+        delete brings the record back, a note does not.
         """
         ...
 
@@ -79,6 +106,21 @@ class RecordStore(Protocol):
 
     async def last_in_conversation(self, conversation: str, *, tenant: str) -> Record | None:
         """The latest record of this conversation, by its time."""
+        ...
+
+    async def by_time(
+        self, wanted: Wanted, *, newest_first: bool, limit: int, vectors: bool = False
+    ) -> list[Stored]:
+        """The wanted rows in order of their times; of equal times, in any order."""
+        ...
+
+    async def scan(
+        self, wanted: Wanted, *, start: str | None, limit: int, vectors: bool = False
+    ) -> tuple[list[Stored], str | None]:
+        """The wanted rows from the id `start` on, in order of their ids; and where to go on.
+
+        Rows that are no records are among them where the words fit. Vectors only if asked for.
+        """
         ...
 
     async def count(self) -> int: ...
@@ -90,6 +132,46 @@ class RecordStore(Protocol):
     async def run_upkeep(self) -> None:
         """Keep searches fast, until cancelled; never raises."""
         ...
+
+
+def note_of(record_id: str, tenant: str, evidence: Evidence) -> Note:
+    """A note whose id is the same for the same word of the same author.
+
+    Of a judge or a tool the first word is the only one; whoever gives feedback may think again.
+    """
+    body = orjson.dumps(evidence)
+    named = [record_id, evidence.source, evidence.by]
+    if evidence.tier is not None:
+        named.append(evidence.tier)
+    if evidence.source in {"feedback", "outcome"}:
+        named.append(body.decode())
+    evidence_id = hashlib.blake2b("\0".join(named).encode(), digest_size=16).hexdigest()
+    return Note(record_id, tenant, evidence_id, body)
+
+
+def stages_of(operations: Iterable[Operation]) -> list[Stage]:
+    """As few stages as keep the order per id; a note that came before its insert finds it too.
+
+    Errors: StoreError for a delete of what cannot be an id.
+    """
+    stages = [Stage()]
+    touched: set[str] = set()
+    for operation in operations:
+        if isinstance(operation, Delete) and operation.id in touched:
+            stages.append(Stage())
+            touched = set()
+        match operation:
+            case Delete(record_id, _):
+                if not is_point_id(record_id):
+                    raise StoreError(f"a delete is about {record_id!r}, which is not a UUID")
+                stages[-1].deletes.append(operation)
+            case Insert():
+                stages[-1].inserts.append(operation)
+                touched.add(operation.id)
+            case Note():
+                stages[-1].notes.append(operation)
+                touched.add(operation.id)
+    return stages
 
 
 def payload_of(insert: Insert, *, dimension: int) -> Payload:
@@ -163,6 +245,16 @@ def neighbours_of(
         if record is not None and (record.tenant, record.embedder) == (tenant, embedder):
             found.append(Neighbour(similarity=similarity, record=record))
     return found
+
+
+def stored_of(row_id: object, payload: object, vector: object, *, tenant: str) -> Stored:
+    """A scanned row. The vector comes as numbers under its name, or not at all."""
+    named = vector.get(VECTOR_NAME) if isinstance(vector, dict) else None
+    return Stored(
+        id=str(row_id),
+        record=record_of(payload, tenant=tenant),
+        vector=None if named is None else np.asarray(named, dtype=np.float32),
+    )
 
 
 def record_of(payload: object, *, tenant: str) -> Record | None:

@@ -79,7 +79,7 @@ def _row(columns: list[object]) -> Row | None:
     """The columns as one entry, where they are whole."""
     match [*columns, None][:6]:
         case [
-            ("insert" | "label") as kind,
+            ("insert" | "label" | "delete") as kind,
             str(record_id),
             str(tenant),
             bytes(body),

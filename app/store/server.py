@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
@@ -17,15 +17,18 @@ from app.records import Neighbour, Record, Vector
 from app.store.protocol import (
     VECTOR_NAME,
     Insert,
-    Note,
     Operation,
+    Stage,
     chunks_of,
-    evidence_payload_of,
     is_point_id,
     neighbours_of,
     payload_of,
     record_of,
+    stages_of,
+    stored_of,
 )
+from app.store.requests import INDEXES, addition, filter_of, these, words_of
+from app.store.wanted import Stored, Wanted
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +37,6 @@ READ_TIMEOUT_S = 0.3
 WRITE_TIMEOUT_S = 5.0
 PROBE_TIMEOUT_S = 0.8
 SILENCE_S = 1.0
-
-_INDEXES: Mapping[str, models.KeywordIndexParams | models.FloatIndexParams] = {
-    "tenant": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
-    "embedder": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD),
-    "conversation": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD),
-    "time_s": models.FloatIndexParams(type=models.FloatIndexType.FLOAT),
-}
 
 
 def connect(url: str, api_key: SecretStr | None) -> AsyncQdrantClient:
@@ -93,7 +89,7 @@ class ServerStore:
     async def search(
         self, vector: Vector, *, tenant: str, embedder: str, limit: int
     ) -> list[Neighbour]:
-        wanted = models.Filter(must=[_is("tenant", tenant), _is("embedder", embedder)])
+        wanted = models.Filter(must=words_of({"tenant": tenant, "embedder": embedder}))
         async with self._reading("search"):
             response = await self._client.query_points(
                 self._collection,
@@ -107,9 +103,77 @@ class ServerStore:
         return neighbours_of(rows, tenant=tenant, embedder=embedder)
 
     async def write(self, operations: Sequence[Operation]) -> None:
-        # Inserts first, which keeps the order per id: a note follows its record's insert.
-        points = [self._point(each) for each in operations if isinstance(each, Insert)]
-        additions = [_addition(each) for each in operations if isinstance(each, Note)]
+        for stage in stages_of(operations):
+            await self._write(stage)
+
+    async def get(self, record_id: str, *, tenant: str) -> Record | None:
+        if not is_point_id(record_id):
+            return None
+        async with self._reading("read a record"):
+            points = await self._client.retrieve(self._collection, [record_id], with_payload=True)
+        return record_of(points[0].payload, tenant=tenant) if points else None
+
+    async def last_in_conversation(self, conversation: str, *, tenant: str) -> Record | None:
+        wanted = models.Filter(must=words_of({"tenant": tenant, "conversation": conversation}))
+        async with self._reading("find a conversation"):
+            points, _ = await self._client.scroll(
+                self._collection,
+                scroll_filter=wanted,
+                order_by=models.OrderBy(key="time_s", direction=models.Direction.DESC),
+                limit=1,
+                with_payload=True,
+            )
+        return record_of(points[0].payload, tenant=tenant) if points else None
+
+    async def by_time(
+        self, wanted: Wanted, *, newest_first: bool, limit: int, vectors: bool = False
+    ) -> list[Stored]:
+        direction = models.Direction.DESC if newest_first else models.Direction.ASC
+        async with self._asking("list records", WRITE_TIMEOUT_S):
+            points, _ = await self._client.scroll(
+                self._collection,
+                scroll_filter=filter_of(wanted),
+                order_by=models.OrderBy(key="time_s", direction=direction),
+                limit=limit,
+                with_payload=True,
+                with_vectors=vectors,
+            )
+        return [stored_of(p.id, p.payload, p.vector, tenant=wanted.tenant) for p in points]
+
+    async def scan(
+        self, wanted: Wanted, *, start: str | None, limit: int, vectors: bool = False
+    ) -> tuple[list[Stored], str | None]:
+        async with self._asking("scan records", WRITE_TIMEOUT_S):
+            points, following = await self._client.scroll(
+                self._collection,
+                scroll_filter=filter_of(wanted),
+                offset=start,
+                limit=limit,
+                with_payload=True,
+                with_vectors=vectors,
+            )
+        rows = [stored_of(p.id, p.payload, p.vector, tenant=wanted.tenant) for p in points]
+        return rows, None if following is None else str(following)
+
+    async def count(self) -> int:
+        async with self._reading("count"):
+            return (await self._client.count(self._collection, exact=True)).count
+
+    async def flush(self) -> None:
+        """Nothing to do: a server flushes every 5 seconds."""
+
+    async def run_upkeep(self) -> None:
+        """Nothing to do: a server optimises by itself."""
+
+    async def _write(self, stage: Stage) -> None:
+        for tenant, ids in stage.deleted_ids().items():
+            async with self._asking("erase records", WRITE_TIMEOUT_S):
+                result = await self._client.delete(
+                    self._collection, these(ids, tenant=tenant), wait=True
+                )
+            self._require_completed(result)
+        points = [self._point(each) for each in stage.inserts]
+        additions = [addition(each) for each in stage.notes]
         for chunk in chunks_of(points, CHUNK_RECORDS):
             async with self._asking("write", WRITE_TIMEOUT_S):
                 result = await self._client.upsert(
@@ -124,35 +188,6 @@ class ServerStore:
                 results = await self._client.batch_update_points(self._collection, batch, wait=True)
             for result in results:
                 self._require_completed(result)
-
-    async def get(self, record_id: str, *, tenant: str) -> Record | None:
-        if not is_point_id(record_id):
-            return None
-        async with self._reading("read a record"):
-            points = await self._client.retrieve(self._collection, [record_id], with_payload=True)
-        return record_of(points[0].payload, tenant=tenant) if points else None
-
-    async def last_in_conversation(self, conversation: str, *, tenant: str) -> Record | None:
-        wanted = models.Filter(must=[_is("tenant", tenant), _is("conversation", conversation)])
-        async with self._reading("find a conversation"):
-            points, _ = await self._client.scroll(
-                self._collection,
-                scroll_filter=wanted,
-                order_by=models.OrderBy(key="time_s", direction=models.Direction.DESC),
-                limit=1,
-                with_payload=True,
-            )
-        return record_of(points[0].payload, tenant=tenant) if points else None
-
-    async def count(self) -> int:
-        async with self._reading("count"):
-            return (await self._client.count(self._collection, exact=True)).count
-
-    async def flush(self) -> None:
-        """Nothing to do: a server flushes every 5 seconds."""
-
-    async def run_upkeep(self) -> None:
-        """Nothing to do: a server optimises by itself."""
 
     def _point(self, insert: Insert) -> models.PointStruct:
         payload = payload_of(insert, dimension=self._dimension)
@@ -201,7 +236,7 @@ class ServerStore:
                 f"{found.size if found else 'another kind'}, this embedder makes "
                 f"{self._dimension}: use another store.collection, or the earlier embedder"
             )
-        for name, index in _INDEXES.items():
+        for name, index in INDEXES.items():
             if name not in info.payload_schema:
                 # Not awaited: on a large collection of an earlier version it takes long.
                 await self._client.create_payload_index(
@@ -234,25 +269,6 @@ class ServerStore:
                 return StoreError(f"{self._url} could not {doing}: status {status}")
             case _:
                 return StoreDownError(f"{self._url} could not {doing}: status {status}")
-
-
-def _addition(note: Note) -> models.SetPayloadOperation:
-    """Add the evidence to the record's, if the record is its tenant's and has none of that id."""
-    missing = models.IsEmptyCondition(
-        is_empty=models.PayloadField(key=f"evidence.{note.evidence_id}")
-    )
-    this = models.HasIdCondition(has_id=[note.id])
-    return models.SetPayloadOperation(
-        set_payload=models.SetPayload(
-            payload=evidence_payload_of(note),
-            filter=models.Filter(must=[this, _is("tenant", note.tenant), missing]),
-            key="evidence",
-        )
-    )
-
-
-def _is(key: str, value: str) -> models.FieldCondition:
-    return models.FieldCondition(key=key, match=models.MatchValue(value=value))
 
 
 def _reason(exc: Exception) -> str:

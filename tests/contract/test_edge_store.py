@@ -19,13 +19,14 @@ from qdrant_edge import (
 )
 
 from app.errors import StoreDownError, StoreError, StoreLockedError
-from app.store import EdgeStore
+from app.store import Delete, EdgeStore, Wanted
 from app.store.optimizer import Optimizer
 from tests.support.records import (
     DIMENSION,
     direction,
     evidence,
     found,
+    holds,
     insert,
     note,
     record,
@@ -263,3 +264,60 @@ async def test_an_unusable_path_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"store\.path .* cannot be used"):
         await EdgeStore(tmp_path / "file", dimension=DIMENSION).open()
+
+
+async def test_upkeep_after_an_erasure_writes_the_records_anew(tmp_path: Path) -> None:
+    gone, later = record(task="zebra"), record(task="horse")
+    kept = [record() for _ in range(30)]
+    kept[0].evidence = {"0a": evidence()}
+    ledger = record(embedder=None)
+    async with edge(tmp_path) as store:
+        await store.write([insert(each, direction(1)) for each in (gone, later, *kept)])
+        await store.write([insert(ledger), Delete(gone.id, "local")])
+        assert await store.upkeep()
+        assert not holds(tmp_path, b"zebra")
+        assert not await store.upkeep()
+        await store.write([Delete(later.id, "local")])
+        assert await store.upkeep()
+        assert not holds(tmp_path, b"horse")
+    async with edge(tmp_path) as store:
+        assert set(await found(store, limit=99)) == {each.id for each in kept}
+        for each in (kept[0], ledger):
+            assert await store.get(each.id, tenant="local") == each
+        rows = await store.by_time(Wanted("local"), newest_first=True, limit=99)
+        assert len(rows) == 31
+
+
+async def test_what_is_erased_while_the_copy_is_made_is_not_in_it(tmp_path: Path) -> None:
+    kept = [record() for _ in range(60)]
+    gone = kept[:20]
+    copying = "import shutil, sys, time; time.sleep(0.4); shutil.rmtree(sys.argv[1]); "
+    copying += "shutil.copytree(sys.argv[3], sys.argv[1])"
+    optimizer = Optimizer((sys.executable, "-c", copying))
+    async with edge(tmp_path, optimizer=optimizer) as store:
+        await store.write([insert(each, direction(1)) for each in kept])
+        await store.write([Delete(gone[0].id, "local")])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(store.upkeep)
+            for each in gone[1:]:
+                await store.write([Delete(each.id, "local")])
+        assert set(await found(store, limit=99)) == {each.id for each in kept[20:]}
+        # Bytes of the later ones are in the copy, so that it is not the last one.
+        assert (tmp_path / "edge" / "ERASED").exists()
+    async with edge(tmp_path) as store:
+        assert set(await found(store, limit=99)) == {each.id for each in kept[20:]}
+
+
+async def test_a_copy_that_lost_records_is_never_put_in_force(tmp_path: Path) -> None:
+    kept, gone = record(), record()
+    async with edge(tmp_path, optimizer=slowly(0)) as store:
+        await store.write([insert(each, direction(1)) for each in (kept, gone)])
+        await store.write([Delete(gone.id, "local")])
+        with pytest.raises(StoreError, match="not all of the 1 records"):
+            await store.upkeep()
+        assert await found(store) == [kept.id]
+    async with edge(tmp_path) as store:
+        assert await found(store) == [kept.id]
+        assert [path.name for path in (tmp_path / "edge").glob("generation-*")] == [
+            "generation-000001"
+        ]

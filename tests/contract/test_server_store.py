@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from app.errors import StoreDownError, StoreError
 from app.settings import StoreSection
-from app.store import build_store
+from app.store import Delete, build_store
 from tests.support.records import (
     DIMENSION,
     direction,
@@ -117,6 +117,9 @@ class ScriptedQdrant(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         self.asked.append((self.path, self.headers.get("api-key", ""), body))
+        if "/points/delete" in self.path:
+            self._answer({"operation_id": 1, "status": type(self).write_status})
+            return
         self._answer(
             [
                 {"operation_id": number, "status": type(self).write_status}
@@ -165,6 +168,9 @@ async def test_the_servers_collection_is_made_and_written_to(
         {"field_name": "tenant", "field_schema": {"type": "keyword", "is_tenant": True}},
         {"field_name": "embedder", "field_schema": {"type": "keyword"}},
         {"field_name": "conversation", "field_schema": {"type": "keyword"}},
+        {"field_name": "policy", "field_schema": {"type": "keyword"}},
+        {"field_name": "task", "field_schema": {"type": "keyword"}},
+        {"field_name": "attempts[].tier", "field_schema": {"type": "keyword"}},
         {"field_name": "time_s", "field_schema": {"type": "float"}},
     ]
     assert write == "/collections/autoshift/points?wait=true"
@@ -183,6 +189,9 @@ async def test_a_collection_of_an_earlier_version_gets_the_indexes_it_lacks(
     await store.close()
     assert [orjson.loads(body)["field_name"] for _, _, body in server.asked[1:]] == [
         "conversation",
+        "policy",
+        "task",
+        "attempts[].tier",
         "time_s",
     ]
 
@@ -217,6 +226,29 @@ async def test_notes_are_one_request_after_the_inserts_before_them(
     server.write_status = "wait_timeout"
     with pytest.raises(StoreDownError, match="wait_timeout"):
         await store.write([note(first, "0c", evidence())])
+    await store.close()
+
+
+async def test_deletes_are_one_request_a_tenant_before_what_follows_them(
+    qdrant: tuple[type[ScriptedQdrant], str],
+) -> None:
+    server, url = qdrant
+    store = build_store(StoreSection(url=url), dimension=DIMENSION, api_key=None)
+    await store.open()
+    first, second, third = record(), record(), record(tenant="other")
+    gone = [Delete(each.id, each.tenant) for each in (first, second, third)]
+    await store.write([*gone, insert(first)])
+    (mine, _, body), (theirs, _, others), (inserted, _, _) = server.asked[-3:]
+    assert mine == theirs == "/collections/autoshift/points/delete?wait=true"
+    assert orjson.loads(body)["filter"]["must"] == [
+        {"has_id": [first.id, second.id]},
+        {"key": "tenant", "match": {"value": "local"}},
+    ]
+    assert orjson.loads(others)["filter"]["must"][0] == {"has_id": [third.id]}
+    assert inserted == "/collections/autoshift/points?wait=true"
+    server.write_status = "acknowledged"
+    with pytest.raises(StoreDownError, match="acknowledged"):
+        await store.write([gone[0]])
     await store.close()
 
 

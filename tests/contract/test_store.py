@@ -11,7 +11,7 @@ import pytest
 from qdrant_client import AsyncQdrantClient
 
 from app.errors import StoreError, StoreMismatchError
-from app.store import EdgeStore, Insert, Note, Operation, RecordStore
+from app.store import Delete, EdgeStore, Insert, Note, Operation, RecordStore, Wanted
 from app.store.server import ServerStore, connect
 from tests.support.records import (
     DIMENSION,
@@ -187,6 +187,7 @@ async def test_what_can_never_be_stored_is_refused_for_good(stores: Stores) -> N
             Note(kept.id, "local", "attempts[0].tier", orjson.dumps(evidence())),
             Note(kept.id, "local", "0a", b"{"),
             Note(kept.id, "local", "0a", b'{"valid": true}'),
+            Delete("not-a-uuid", "local"),
         ):
             with pytest.raises(StoreError) as caught:
                 await store.write([hopeless])
@@ -275,6 +276,128 @@ async def test_the_last_record_of_a_conversation_is_found(stores: Stores) -> Non
         assert await store.last_in_conversation(talk, tenant="local") == turns[99]
         assert await store.last_in_conversation("talk", tenant="local") is None
         assert await store.last_in_conversation("another", tenant="other") is None
+
+
+async def scanned(store: RecordStore, wanted: Wanted, limit: int = 1000) -> set[str]:
+    """The ids of everything that is wanted, `limit` rows at a time."""
+    ids: list[str] = []
+    start = None
+    while True:
+        rows, start = await store.scan(wanted, start=start, limit=limit)
+        assert len(rows) <= limit
+        ids += [row.id for row in rows]
+        if start is None:
+            assert len(ids) == len(set(ids))
+            return set(ids)
+
+
+async def test_a_deleted_record_is_gone_and_no_note_brings_it_back(stores: Stores) -> None:
+    kept, erased = record(), record()
+    async with stores.open() as store:
+        await store.write([insert(each, direction(1)) for each in (kept, erased)])
+        for _ in range(2):
+            await store.write([Delete(erased.id, "local"), Delete(new_id(), "local")])
+            await store.write([note(erased, "0a", evidence())])
+            assert await store.get(erased.id, tenant="local") is None
+            assert await found(store) == [kept.id]
+            assert await store.count() == 1
+        await store.write([insert(erased, direction(1))])
+        assert await store.get(erased.id, tenant="local") == erased
+
+
+async def test_operations_on_one_record_keep_their_order_in_one_write(stores: Stores) -> None:
+    erased, again, late = record(), record(), record()
+    again_later = record(again.id, task="again")
+    async with stores.open() as store:
+        await store.write([insert(late)])
+        await store.write(
+            [
+                insert(erased),
+                insert(again),
+                note(erased, "0a", evidence()),
+                note(again, "0a", evidence()),
+                Delete(late.id, "local"),
+                Delete(erased.id, "local"),
+                Delete(again.id, "local"),
+                note(erased, "0b", evidence()),
+                insert(again_later),
+                note(again, "0b", evidence()),
+            ]
+        )
+        assert await store.get(erased.id, tenant="local") is None
+        assert await store.get(late.id, tenant="local") is None
+        again_later.evidence = {"0b": evidence()}
+        assert await store.get(again.id, tenant="local") == again_later
+
+
+async def test_no_tenant_deletes_or_lists_anothers_records(stores: Stores) -> None:
+    mine, theirs = record(), record(tenant="other")
+    async with stores.open() as store:
+        await store.write([insert(mine), insert(theirs)])
+        await store.write([Delete(theirs.id, "local"), Delete(mine.id, "other")])
+        assert await store.count() == 2
+        assert await scanned(store, Wanted("local")) == {mine.id}
+        assert await scanned(store, Wanted("other")) == {theirs.id}
+        assert await scanned(store, Wanted("local", id=theirs.id)) == set()
+        rows = await store.by_time(Wanted("other"), newest_first=True, limit=9)
+        assert [row.record for row in rows] == [theirs]
+
+
+async def test_many_records_are_deleted_in_one_write(stores: Stores) -> None:
+    erased, kept = [record() for _ in range(150)], record()
+    async with stores.open() as store:
+        await store.write([insert(one, direction(1)) for one in (*erased, kept)])
+        await store.write([Delete(one.id, "local") for one in erased])
+        assert await scanned(store, Wanted("local")) == {kept.id}
+
+
+async def test_records_are_listed_by_their_times(stores: Stores) -> None:
+    listed = [record(time_s=1e9 + number / 8) for number in (3, 1, 4, 0, 2)]
+    in_order = sorted(listed, key=lambda each: each.time_s)
+    async with stores.open() as store:
+        await store.write([insert(each, direction(1)) for each in listed])
+        for newest_first, expected in ((True, in_order[::-1]), (False, in_order)):
+            rows = await store.by_time(Wanted("local"), newest_first=newest_first, limit=3)
+            assert [row.record for row in rows] == expected[:3]
+            assert [row.vector for row in rows] == [None] * 3
+        span = Wanted("local", since_s=1e9 + 1 / 8, before_s=1e9 + 3 / 8)
+        rows = await store.by_time(span, newest_first=False, limit=9, vectors=True)
+        assert [row.record for row in rows] == in_order[1:3]
+        assert all(row.vector == pytest.approx(direction(1), abs=1e-6) for row in rows)
+
+
+async def test_a_scan_gives_every_row_once_with_its_vector(stores: Stores) -> None:
+    kept = [record() for _ in range(25)]
+    junk = Insert(new_id(), "local", orjson.dumps({"tenant": "local", "time_s": 1.0}), None)
+    async with stores.open() as store:
+        await store.write([*[insert(each, direction(1)) for each in kept], junk])
+        assert await scanned(store, Wanted("local"), 4) == {*(each.id for each in kept), junk.id}
+        rows, _ = await store.scan(Wanted("local"), start=None, limit=100, vectors=True)
+        vectors = {row.id: row.vector for row in rows}
+        assert vectors.pop(junk.id) is None
+        assert all(v == pytest.approx(direction(1), abs=1e-6) for v in vectors.values())
+
+
+async def test_every_filter_narrows_what_is_wanted(stores: Stores) -> None:
+    odd = 'caf\u00e9: "x"/[]'
+    this = record(task=odd, conversation=odd, time_s=5.0)
+    this.policy, this.attempts[0].tier = "value", "large"
+    others = [record(task="t", conversation="c", time_s=9.0) for _ in range(3)]
+    async with stores.open() as store:
+        await store.write([insert(each) for each in (this, *others)])
+        for only in (
+            {"id": this.id},
+            {"task": odd},
+            {"conversation": odd},
+            {"policy": "value"},
+            {"tier": "large"},
+            {"before_s": 9.0},
+            {"since_s": 5.0, "before_s": 5.5},
+        ):
+            wanted = Wanted("local", **only)
+            assert await scanned(store, wanted) == {this.id}, only
+            assert [wanted.covers(each) for each in (this, *others)] == [True, *[False] * 3]
+        assert await scanned(store, Wanted("local", since_s=9.0)) == {e.id for e in others}
 
 
 async def test_records_are_there_after_a_reopening(stores: Stores) -> None:

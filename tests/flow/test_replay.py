@@ -21,6 +21,7 @@ from app.replay.policies import UNUSED_URL, Choice, build_policy
 from app.replay.run import by_arrival, by_topic, records, run, shuffled
 from tests.flow.test_learning import EASY, HARD, delivered
 from tests.support.gateway import gateway
+from tests.support.loop import Drawing
 from tests.support.provider import INVALID, VALID, Says
 from tests.support.recordings import MODELS, Json, answer, course, four, line
 
@@ -94,6 +95,28 @@ async def test_an_abstention_escalates_without_a_judge() -> None:
     assert [attempt.tier for attempt in record.attempts] == ["small", "medium"]
     assert [verdict.by for verdict in record.attempts[0].verdicts] == ["check:not_empty"]
     assert record.costs_usd()["judge"] == pytest.approx(0.002)
+
+
+async def test_drawn_lessons_are_taught_at_once_and_paid_apart() -> None:
+    laid_out = course(four())
+    policy = Drawing(("full",), tenant="replay")
+
+    made = await records(laid_out, policy, [0, 1, 2], seed=1)
+    runs = Runs([await run(laid_out, policy, [0, 1, 2], seed=1)])
+
+    # Each served by small, unjudged; medium and large are asked, small and medium judged.
+    assert [[attempt.tier for attempt in record.attempts] for record in made] == [["small"]] * 3
+    for record in made:
+        (lesson,) = record.evidence.values()
+        assert [attempt.tier for attempt in lesson.attempts] == ["medium", "large"]
+        assert lesson.cost_usd == pytest.approx(0.01 + 0.1 + 2 * 0.002)
+    verdicts = [next(iter(record.evidence.values())).verdicts["small"].valid for record in made]
+    assert verdicts == [True, False, True]
+    assert [len(seen.evidence) for seen in policy.seen] == [0, 1] * 6
+    spent = [runs.usd_per_1000(purpose) for purpose in ("answer", "draft", "judge", "lesson")]
+    assert spent == pytest.approx([1, 0, 0, 114])
+    assert runs.by_query["latency_s"].tolist() == [[1, 1, 1]]
+    assert runs.by_query["answers"].tolist() == [[1, 1, 1]]
 
 
 @pytest.mark.parametrize("name", ["llm_at", "cascade", "random"])

@@ -57,14 +57,19 @@ class Hangs:
 Reply: TypeAlias = Says | Fails | Sends | Hangs
 VALID = Says('{"verdict": "VALID"}', usage=(200, 5))
 INVALID = Says('{"verdict": "INVALID"}', usage=(200, 5))
+TIE = Says('{"verdict": "TIE", "same": true}', usage=(300, 9))
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request the provider got; `raw` is the body as it came."""
+    """One request the provider got; `raw` is the body as it came.
+
+    `judging`: an answer was to be judged, or two were to be compared.
+    """
 
     model: str
     judging: bool
+    comparing: bool
     body: Json
     headers: dict[str, str]
     raw: bytes
@@ -80,6 +85,7 @@ class Provider:
         self.left_early = 0
         self._answers: dict[str, list[Reply]] = defaultdict(lambda: [Says()])
         self._verdicts: dict[str, list[Reply]] = defaultdict(lambda: [VALID])
+        self._comparisons: dict[str, list[Reply]] = defaultdict(lambda: [TIE])
 
     def answers(self, model: str, *replies: Reply) -> None:
         """What this model answers from now on."""
@@ -88,6 +94,10 @@ class Provider:
     def verdicts(self, model: str, *replies: Reply) -> None:
         """What this model says as a judge from now on."""
         self._verdicts[model] = list(replies)
+
+    def comparisons(self, model: str, *replies: Reply) -> None:
+        """What this model says of two answers from now on."""
+        self._comparisons[model] = list(replies)
 
     def asked(self, *, judging: bool = False) -> list[str]:
         """The models that were asked to answer, or to judge, in order."""
@@ -102,9 +112,11 @@ class Provider:
         body = orjson.loads(raw)
         name = ((body.get("response_format") or {}).get("json_schema") or {}).get("name")
         headers = {key.decode(): value.decode() for key, value in scope["headers"]}
-        call = Call(body["model"], name == "verdict", body, headers, raw)
+        comparing = name == "comparison"
+        call = Call(body["model"], comparing or name == "verdict", comparing, body, headers, raw)
         self.calls.append(call)
-        replies = (self._verdicts if call.judging else self._answers)[call.model]
+        judging = self._comparisons if comparing else self._verdicts
+        replies = (judging if call.judging else self._answers)[call.model]
         reply = replies.pop(0) if len(replies) > 1 else replies[0]
         self.open += 1
         try:

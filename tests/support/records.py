@@ -77,6 +77,12 @@ async def found(
     return [neighbour.record.id for neighbour in neighbours]
 
 
+def holds(directory: Path, word: bytes) -> bool:
+    """Whether any file in there has these bytes."""
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return any(word in path.read_bytes() for path in files)
+
+
 async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:
     """Wait for a condition, under a deadline."""
     with anyio.fail_after(within_s):

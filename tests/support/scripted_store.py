@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from app.errors import StoreDownError, StoreError
-from app.records import Neighbour, Record, Vector
-from app.store import Insert, Note, Operation
+from app.records import Neighbour, Record, Vector, record_from_json
+from app.store import Delete, Insert, Note, Operation, Stored, Wanted
 
 
 class ScriptedStore:
@@ -49,12 +49,26 @@ class ScriptedStore:
                     notes.setdefault(operation.evidence_id, operation)
                 case Note():
                     pass  # it came before its record, and is lost
+                case Delete():
+                    self.kept.pop(operation.id, None)
+                    self.notes.pop(operation.id, None)
 
     async def get(self, record_id: str, *, tenant: str) -> Record | None:
         return None
 
     async def last_in_conversation(self, conversation: str, *, tenant: str) -> Record | None:
         return None
+
+    async def by_time(
+        self, wanted: Wanted, *, newest_first: bool, limit: int, vectors: bool = False
+    ) -> list[Stored]:
+        found = sorted(self._wanted(wanted), key=lambda record: record.time_s, reverse=newest_first)
+        return [Stored(record.id, record) for record in found[:limit]]
+
+    async def scan(
+        self, wanted: Wanted, *, start: str | None, limit: int, vectors: bool = False
+    ) -> tuple[list[Stored], str | None]:
+        return [Stored(record.id, record) for record in self._wanted(wanted)], None
 
     async def count(self) -> int:
         if self.down:
@@ -65,3 +79,9 @@ class ScriptedStore:
         self.flushed += 1
 
     async def run_upkeep(self) -> None: ...
+
+    def _wanted(self, wanted: Wanted) -> list[Record]:
+        if self.down:
+            raise StoreDownError("nobody there")
+        records = (record_from_json(insert.body) for insert in self.kept.values())
+        return [record for record in records if record is not None and wanted.covers(record)]

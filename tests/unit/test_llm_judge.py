@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from app.answers import Answer
 from app.jsontext import Json
-from app.judge.llm import TEXT_CHARACTERS, LlmJudge, judge_body, read_verdict
+from app.judge.llm import LlmJudge, judge_body, read_verdict
+from app.judge.prompt import TEXT_CHARACTERS
 from app.tiers import Capability, Price, Tier, Timeouts
 from app.upstreams.client import Upstream
 from app.upstreams.transport import build_client

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import OutboxError, StoreLockedError
-from app.store import Insert, Note, Outbox
+from app.store import Delete, Insert, Note, Outbox, Wanted
 from app.store.outbox import FILE
-from tests.support.records import direction, evidence, insert, new_id, note, record, until
+from tests.support.records import direction, evidence, holds, insert, new_id, note, record, until
 
 
 class Clock:
@@ -131,6 +131,86 @@ def test_a_record_is_fetched_with_the_evidence_that_waits(tmp_path: Path) -> Non
     assert again.evidence == {"0a": evidence("early"), "0b": evidence("late")}
 
 
+def recounted(outbox: Outbox, path: Path) -> tuple[int, int]:
+    """Entries that wait, and bytes of all, as they are counted when the file is opened."""
+    waits, total = outbox.depth, outbox.bytes
+    with closing(sqlite3.connect(path / FILE)) as database:
+        (left,) = database.execute("SELECT count(*) FROM entries").fetchone()
+    entries = outbox.pending(10_000)
+    assert waits == len(entries) <= left
+    outbox.close()
+    outbox.open()
+    assert outbox.depth == left
+    assert outbox.bytes == sum(entry.size_bytes for entry in outbox.pending(10_000))
+    return waits, total - outbox.bytes
+
+
+def test_an_erasure_takes_the_place_of_all_that_is_known_about_a_record(tmp_path: Path) -> None:
+    gone, kept = record(), record()
+    with opened(tmp_path) as outbox:
+        for each in (gone, kept):
+            outbox.append(insert(each, direction(1)))
+            outbox.append(note(each, "0a", evidence()))
+        outbox.erase([gone.id], tenant="other")
+        assert outbox.get(gone.id, tenant="local") is not None
+        outbox.erase([gone.id], tenant="local")
+        assert outbox.get(gone.id, tenant="local") is None
+        assert outbox.evidence(gone.id, tenant="local") == {}
+        assert outbox.ids(Wanted("local")) == [kept.id]
+        operations = [entry.operation for entry in outbox.pending(9)]
+        assert [type(each) for each in operations] == [Insert, Note, Delete, Delete]
+        assert operations[2:] == [Delete(gone.id, "other"), Delete(gone.id, "local")]
+        outbox.append(insert(gone))
+        assert waiting(outbox)[-1] == gone.id
+        assert outbox.ids(Wanted("local", id=gone.id)) == [gone.id]
+        assert recounted(outbox, tmp_path) == (5, 0)
+
+
+def test_erasing_counts_right_whatever_became_of_the_entries(tmp_path: Path) -> None:
+    clock = Clock()
+    with opened(tmp_path, clock=clock) as outbox:
+        ids = fill(outbox, 9)
+        delivered, quarantined = outbox.pending(4), outbox.pending(5)[4:]
+        outbox.settle(delivered, quarantined)
+        outbox.erase([ids[0], ids[4], ids[8]], tenant="local")
+        assert outbox.quarantined == 0
+        assert waiting(outbox) == [*ids[5:8], ids[0], ids[4], ids[8]]
+        clock.now_s = 61.0
+        while outbox.has_expired:
+            outbox.forget(2)
+        assert recounted(outbox, tmp_path) == (6, 0)
+        assert waiting(outbox) == [*ids[5:8], ids[0], ids[4], ids[8]]
+
+
+def test_a_full_outbox_still_erases(tmp_path: Path) -> None:
+    with opened(tmp_path, capacity_bytes=4096) as outbox:
+        with pytest.raises(OutboxError):
+            fill(outbox, 20)
+        ids, full_bytes = waiting(outbox), outbox.bytes
+        outbox.erase(ids, tenant="local")
+        assert outbox.bytes < full_bytes
+        assert set(waiting(outbox)) == set(ids)
+
+
+@pytest.mark.anyio
+async def test_what_left_the_outbox_is_not_in_its_files(tmp_path: Path) -> None:
+    gone = [record(task=f"zebra-{number}") for number in range(50)]
+    with opened(tmp_path) as outbox:
+        for each in gone:
+            outbox.append(insert(each, direction(1)))
+    with opened(tmp_path) as outbox:
+        outbox.erase([each.id for each in gone], tenant="local")
+        assert holds(tmp_path, b"zebra")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(outbox.run_checkpoints)
+
+            async def none_left() -> bool:
+                return not holds(tmp_path, b"zebra")
+
+            await until(none_left)
+            tasks.cancel_scope.cancel()
+
+
 def make_file_of_an_earlier_version(path: Path, count: int) -> list[str]:
     ids = [new_id() for _ in range(count)]
     with closing(sqlite3.connect(path / FILE, isolation_level=None)) as database:
@@ -168,6 +248,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("insert"), st.sampled_from(IDS)),
         st.tuples(st.just("note"), st.sampled_from(IDS), st.sampled_from("abc"), st.booleans()),
+        st.tuples(st.just("erase"), st.lists(st.sampled_from(IDS), min_size=1, unique=True)),
         st.tuples(st.just("deliver"), st.integers(1, 4)),
         st.tuples(st.just("tidy")),
         st.tuples(st.just("restart")),
@@ -177,7 +258,7 @@ STEPS = st.lists(
 
 
 class Delivered:
-    """What a store would hold: inserts do not overwrite, evidence is only added."""
+    """What a store would hold: inserts do not overwrite, notes only add to what is there."""
 
     def __init__(self) -> None:
         self.evidence: dict[str, dict[str, bytes]] = {}
@@ -193,26 +274,56 @@ class Delivered:
                     noted.setdefault(operation.evidence_id, operation.body)
                 case Note():
                     pass
+                case Delete():
+                    self.evidence.pop(operation.id, None)
         outbox.settle(entries)
 
 
+class Author:
+    """Writes operations, and knows what must come of them."""
+
+    def __init__(self) -> None:
+        self.expected: dict[str, dict[str, bytes]] = {}
+        self._erased: set[str] = set()
+        self._late: set[str] = set()
+
+    def insert(self, outbox: Outbox, record_id: str) -> None:
+        """Not of what was noted on after its erasure: that is not expected to come back."""
+        if record_id not in self._late:
+            outbox.append(insert(record(record_id)))
+            self.expected.setdefault(record_id, {})
+
+    def note(self, outbox: Outbox, record_id: str, evidence_id: str, valid: bool) -> None:
+        noted = note(record(record_id), evidence_id, evidence(valid=valid))
+        if record_id in self.expected:
+            outbox.append(noted)
+            self.expected[record_id].setdefault(evidence_id, noted.body)
+        elif record_id in self._erased:
+            outbox.append(noted)
+            self._late.add(record_id)
+
+    def erase(self, outbox: Outbox, ids: list[str]) -> None:
+        outbox.erase(ids, tenant="local")
+        self._erased |= self.expected.keys() & set(ids)
+        for record_id in ids:
+            self.expected.pop(record_id, None)
+
+
 @given(steps=STEPS)
-def test_evidence_arrives_after_its_record_and_once_whatever_happens(
+def test_what_arrives_is_what_was_written_less_what_was_erased_whatever_happens(
     steps: list[tuple[object, ...]],
 ) -> None:
-    store, expected, clock = Delivered(), Delivered().evidence, Clock()
+    store, author, clock = Delivered(), Author(), Clock()
     with TemporaryDirectory() as directory:
         outbox = reopened(None, Path(directory), clock)
         for step in (*steps, ("restart",), ("deliver", 1000)):
             match step:
                 case ("insert", str(record_id)):
-                    outbox.append(insert(record(record_id)))
-                    expected.setdefault(record_id, {})
+                    author.insert(outbox, record_id)
                 case ("note", str(record_id), str(evidence_id), bool(valid)):
-                    if record_id in expected:
-                        noted = note(record(record_id), evidence_id, evidence(valid=valid))
-                        outbox.append(noted)
-                        expected[record_id].setdefault(evidence_id, noted.body)
+                    author.note(outbox, record_id, evidence_id, valid)
+                case ("erase", list(ids)):
+                    author.erase(outbox, ids)
                 case ("deliver", int(limit)):
                     store.deliver(outbox, limit)
                 case ("tidy",):
@@ -221,7 +332,7 @@ def test_evidence_arrives_after_its_record_and_once_whatever_happens(
                 case _:
                     outbox = reopened(outbox, Path(directory), clock)
         outbox.close()
-    assert store.evidence == expected
+    assert store.evidence == author.expected
 
 
 def reopened(old: Outbox | None, path: Path, clock: Clock) -> Outbox:

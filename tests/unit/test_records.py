@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from app.records import (
     Attempt,
+    Evidence,
     Record,
     Usage,
     Verdict,
@@ -82,9 +83,10 @@ def test_the_served_answer_a_draft_and_judging_are_told_apart() -> None:
         Attempt("large", "after_reject", cost_usd=5.0, verdicts=[Verdict(True, "x", cost_usd=0.2)]),
     ]
     made.served = 1
-    assert made.costs_usd() == {"answer": 5.0, "draft": 1.0, "judge": pytest.approx(0.3)}
+    other = {"judge": pytest.approx(0.3), "lesson": 0}
+    assert made.costs_usd() == {"answer": 5.0, "draft": 1.0, **other}
     made.served = None
-    assert made.costs_usd() == {"answer": 0, "draft": 6.0, "judge": pytest.approx(0.3)}
+    assert made.costs_usd() == {"answer": 0, "draft": 6.0, **other}
 
 
 @pytest.mark.parametrize("unknown", ["answer", "draft", "judge"])
@@ -98,7 +100,7 @@ def test_an_unknown_part_makes_its_sum_unknown_all_the_way_up(unknown: str) -> N
         Attempt("large", "after_reject", cost_usd=None if unknown == "answer" else 5.0),
     ]
     made.served = 1
-    known = {"answer": 5.0, "draft": 1.0, "judge": 0.1}
+    known = {"answer": 5.0, "draft": 1.0, "judge": 0.1, "lesson": 0}
     assert made.costs_usd() == {**known, unknown: None}
     assert made.cost_usd is None
 
@@ -174,3 +176,28 @@ def test_a_record_of_a_later_version_can_still_be_read() -> None:
     read = record_from_json(changed(invented_later={"x": 1}))
     assert read is not None
     assert read.attempts[0].tier == "small"
+
+
+def test_whether_two_answers_are_the_same_says_nothing_of_right_or_wrong() -> None:
+    made = record()
+    same = Verdict(True, "same:large", against=0)
+    made.attempts = [Attempt("large", "after_reject", outcome="complete", verdicts=[same])]
+    made.served = 0
+    assert (made.attempts[0].valid, made.verified) == (None, False)
+    made.attempts[0].verdicts = [Verdict(False, "large"), same]
+    assert made.attempts[0].refused
+    different = Verdict(False, "same:large", against=0)
+    made.attempts[0].verdicts = [Verdict(True, "large"), different]
+    assert (made.attempts[0].valid, made.verified) == (True, True)
+
+
+def test_what_was_paid_to_learn_is_told_apart() -> None:
+    made = record()
+    made.evidence = {
+        "1": Evidence("judge", True, "large", 0.0, cost_usd=0.1),
+        "2": Evidence("lesson", None, "lesson", 0.0, cost_usd=2.0),
+        "3": Evidence("arbiter", True, "large", 0.0, cost_usd=0.5),
+    }
+    spent = made.costs_usd()
+    assert spent["judge"] == pytest.approx(0.1)
+    assert spent["lesson"] == pytest.approx(2.5)

@@ -164,6 +164,13 @@ def test_a_wrong_ladder_is_refused(directory: Path, before: str, after: str, say
     assert "pass" not in message
 
 
+@pytest.mark.parametrize("key", ["by", "arbiter"])
+def test_who_judges_must_be_a_tier_or_a_known_word(directory: Path, key: str) -> None:
+    message = refusal(directory, WORKING + f"judge: {{{key}: huge}}")
+    assert f"judge.{key}: 'huge' is none of" in message
+    assert "large" in message
+
+
 @pytest.mark.parametrize(
     "host",
     ["0.0.0.0", "192.168.1.5", "example.com", "::"],  # noqa: S104 - they are refused

@@ -255,7 +255,14 @@ def test_the_extension_may_come_in_headers_and_the_body_wins() -> None:
     assert parse(body()).extension.learn is True
 
 
-LATER = ("quality_per_dollar", "max_cost_usd", "explore", "dry_run")
+def test_a_client_may_forbid_that_other_tiers_are_asked_to_learn() -> None:
+    assert parse(body()).extension.explore is True
+    assert parse(body(autoshift={"explore": False})).extension.explore is False
+    assert parse(body(), {"x-autoshift-explore": "false"}).extension.explore is False
+    assert refusal(body(autoshift={"explore": "perhaps"})).param == "autoshift.explore"
+
+
+LATER = ("quality_per_dollar", "max_cost_usd", "dry_run")
 
 
 @pytest.mark.parametrize("name", LATER)

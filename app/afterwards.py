@@ -1,0 +1,144 @@
+"""The background worker: what answered requests have still to teach, never in a reply's way."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Literal, Protocol, TypeAlias
+
+from app.clock import Clock
+from app.lessons import Lesson, Served, Teacher
+from app.policy import Context, Policy
+from app.recorder import RecordSink
+from app.records import Attempt, Evidence, Record, Verdict
+
+logger = logging.getLogger(__name__)
+
+WAITING = 256
+AT_ONCE = 4
+
+LessonOutcome: TypeAlias = Literal["done", "failed", "dropped"]
+
+
+class Meter(Protocol):
+    """Whoever counts what is learned: the metrics, or in a replay nobody."""
+
+    def observe_verdict(self, tier: str, verdict: Verdict) -> None:
+        """A late verdict on an answer of this tier."""
+        ...
+
+    def observe_lesson(
+        self,
+        outcome: LessonOutcome,
+        attempts: Iterable[Attempt] = (),
+        verdicts: Iterable[tuple[str, Verdict]] = (),
+    ) -> None:
+        """A lesson: the answers it asked for, and what was said of others, by their tier."""
+        ...
+
+
+class Unmetered:
+    """Counts nothing."""
+
+    def observe_verdict(self, tier: str, verdict: Verdict) -> None:
+        """As the protocol says."""
+
+    def observe_lesson(
+        self,
+        outcome: LessonOutcome,
+        attempts: Iterable[Attempt] = (),
+        verdicts: Iterable[tuple[str, Verdict]] = (),
+    ) -> None:
+        """As the protocol says."""
+
+
+class Afterwards:
+    """A bounded queue of answered requests, and a few workers; what is too much teaches nothing."""
+
+    def __init__(
+        self, *, teacher: Teacher, recorder: RecordSink, meter: Meter, clock: Clock
+    ) -> None:
+        self._teacher = teacher
+        self._recorder = recorder
+        self._meter = meter
+        self._clock = clock
+        self._waiting: asyncio.Queue[Served] = asyncio.Queue(WAITING)
+
+    def submit(self, served: Served) -> None:
+        """Learn from it some time, if there is more to learn; not where too many wait already."""
+        if not served.drawn and served.judge_later is None:
+            return
+        try:
+            self._waiting.put_nowait(served)
+        except asyncio.QueueFull:
+            self._meter.observe_lesson("dropped")
+
+    async def run(self) -> None:
+        """Work, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(AT_ONCE):
+                tasks.create_task(self._work())
+
+    async def catch_up(self) -> None:
+        """Do at once what waits, as a replay does after each question."""
+        while not self._waiting.empty():
+            await self._learn(self._waiting.get_nowait())
+
+    async def _work(self) -> None:
+        while True:
+            served = await self._waiting.get()
+            try:
+                await self._learn(served)
+            except Exception:
+                # One request that teaches nothing must not end the worker.
+                logger.exception("a lesson failed", extra={"record_id": served.record.id})
+
+    async def _learn(self, served: Served) -> None:
+        lesson = Lesson()
+        outcome: LessonOutcome = "failed"
+        try:
+            await self._teacher.teach(served, lesson)
+            outcome = "failed" if lesson.failed else "done"
+        except TimeoutError:
+            logger.warning("a lesson took too long", extra={"record_id": served.record.id})
+        finally:
+            self._keep(served, lesson, outcome)  # what was paid counts, also at shutdown
+
+    def _keep(self, served: Served, lesson: Lesson, outcome: LessonOutcome) -> None:
+        """Note what became known, count it, and show it to the policy."""
+        record = served.record
+        mine = record.served_attempt
+        tier = mine.tier if mine is not None else ""
+        known: dict[str, Evidence] = {
+            each.source: each for each in lesson.evidence(tier, self._clock.time_s())
+        }
+        for evidence in known.values():
+            self._recorder.note(record.id, record.tenant, evidence)
+        if lesson.late is not None:
+            self._meter.observe_verdict(tier, lesson.late)
+        if served.drawn:
+            self._meter.observe_lesson(outcome, lesson.attempts, _said(lesson, tier))
+        if known:
+            show(served.order.policy, replace(record, evidence={**record.evidence, **known}))
+
+
+def draw(policy: Policy, context: Context, record: Record) -> None:
+    """Have the policy flip its coins, and note them. Errors: none, as for `show`."""
+    try:
+        record.lessons = policy.lessons(context)
+    except Exception:
+        logger.exception("a policy could not draw lessons", extra={"request_id": record.id})
+
+
+def show(policy: Policy, record: Record) -> None:
+    """Let the policy learn from a record. Errors: none; learning never breaks serving."""
+    try:
+        policy.observe(record)
+    except Exception:
+        logger.exception("a policy could not learn", extra={"request_id": record.id})
+
+
+def _said(lesson: Lesson, tier: str) -> list[tuple[str, Verdict]]:
+    """The verdicts on answers of the path, and the arbiter's on the one that was served."""
+    ruled = [comparison.verdict_on(lesson.ruling, "arbiter") for comparison in lesson.comparisons]
+    return [*lesson.verdicts.items(), *((tier, verdict) for verdict in ruled)]

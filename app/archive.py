@@ -1,0 +1,146 @@
+"""One's own records: told page by page, scanned, erased."""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from app.errors import RequestError
+from app.recorder import Recorder
+from app.records import Record, Vector
+from app.store.outbox import Outbox
+from app.store.protocol import RecordStore, is_point_id
+from app.store.wanted import Stored, Wanted
+
+SCANNED_AT_ONCE = 256
+SAME_S = 1e-6
+"""Times this near count as one: a store's index and what it gives back differ in the last bits."""
+
+
+Found: TypeAlias = tuple[Record, Vector | None]
+Place: TypeAlias = tuple[float, str]
+"""In the order of time, then of ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows in order of time, and whether more follow."""
+
+    rows: list[Found]
+    has_more: bool
+
+
+class Archive:
+    """What the store holds, after everything that waits has been delivered to it.
+
+    Errors of every method: StoreError; a `retryable` one says that later may go better.
+    """
+
+    def __init__(self, *, recorder: Recorder, store: RecordStore, outbox: Outbox) -> None:
+        self._recorder = recorder
+        self._store = store
+        self._outbox = outbox
+
+    async def page(
+        self,
+        wanted: Wanted,
+        *,
+        after: str | None,
+        limit: int,
+        newest_first: bool,
+        vectors: bool = False,
+    ) -> Page:
+        """At most `limit` records that follow the record `after`.
+
+        Records of one time are in order of their ids. Errors: RequestError where `after` is gone.
+        """
+        await self._recorder.deliver()
+        found: dict[Place, Found] = {}
+        if after is not None:
+            last = await self._named(after, wanted.tenant)
+            tied = await self._tied(wanted, last.time_s, vectors=vectors)
+            place = (last.time_s, last.id)
+            found = {
+                at: row for at, row in tied.items() if at != place and (at < place) == newest_first
+            }
+            before_s, since_s = last.time_s - SAME_S, last.time_s + SAME_S
+            wanted = wanted.within(*((None, before_s) if newest_first else (since_s, None)))
+        more = await self._store.by_time(
+            wanted, newest_first=newest_first, limit=limit + 1, vectors=vectors
+        )
+        placed = _placed(more)
+        found |= placed
+        if placed and len(more) > limit:
+            # Of records of one time any may have been left out: those of the last are asked for.
+            last_s, _ = min(placed) if newest_first else max(placed)
+            found |= await self._tied(wanted, last_s, vectors=vectors)
+        rows = [found[at] for at in sorted(found, reverse=newest_first)]
+        return Page(rows[:limit], has_more=len(rows) > limit)
+
+    async def scan(self, wanted: Wanted, *, vectors: bool) -> AsyncGenerator[list[Stored], None]:
+        """Everything that is wanted, some rows at a time, in order of the ids."""
+        await self._recorder.deliver()
+        start = None
+        while True:
+            rows, start = await self._store.scan(
+                wanted, start=start, limit=SCANNED_AT_ONCE, vectors=vectors
+            )
+            yield rows
+            if start is None:
+                return
+
+    async def count(self) -> int:
+        """Everybody's."""
+        await self._recorder.deliver()
+        return await self._store.count()
+
+    async def erase(self, wanted: Wanted) -> int:
+        """Erase what is wanted; how many records that were.
+
+        Each part is on disk, as something to be erased, before it is erased. Errors: OutboxError.
+        """
+        if wanted.id is not None and not is_point_id(wanted.id):
+            return 0
+        await self._recorder.deliver()
+        # Those the store would not take are nowhere else.
+        erased = await self._erase(self._outbox.ids(wanted), wanted.tenant)
+        start = None
+        while True:
+            rows, start = await self._store.scan(wanted, start=start, limit=SCANNED_AT_ONCE)
+            erased += await self._erase([row.id for row in rows], wanted.tenant)
+            if start is None:
+                return erased
+
+    async def _erase(self, ids: Sequence[str], tenant: str) -> int:
+        if ids:
+            await self._recorder.erase(ids, tenant=tenant)
+        return len(ids)
+
+    async def _named(self, record_id: str, tenant: str) -> Record:
+        record = await self._store.get(record_id, tenant=tenant)
+        if record is None:
+            raise RequestError(
+                f"there is no record {record_id[:64]!r} to go on after", param="after"
+            )
+        return record
+
+    async def _tied(self, wanted: Wanted, time_s: float, *, vectors: bool) -> dict[Place, Found]:
+        """The wanted records of this time."""
+        this = wanted.within(time_s - SAME_S, time_s + SAME_S)
+        tied: dict[Place, Found] = {}
+        start = None
+        while True:
+            rows, start = await self._store.scan(
+                this, start=start, limit=SCANNED_AT_ONCE, vectors=vectors
+            )
+            tied |= _placed(rows)
+            if start is None:
+                return tied
+
+
+def _placed(rows: Sequence[Stored]) -> dict[Place, Found]:
+    """The rows that are records, by their place."""
+    return {
+        (row.record.time_s, row.id): (row.record, row.vector)
+        for row in rows
+        if row.record is not None
+    }

@@ -1,0 +1,78 @@
+"""Records behind a running gateway, through its HTTP API."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from typing import IO
+
+import httpx
+
+from app.errors import StoreDownError, StoreError
+from app.jsontext import Json
+from app.record_files import Header, line_of
+from app.records import record_from_payload
+from app.store.wanted import Wanted
+
+PAGE_RECORDS = 100
+TIMEOUT_S = 600.0
+"""Erasing many records takes long, and nothing is said meanwhile."""
+
+
+class RemoteRecords:
+    """One gateway's. Errors of every method: StoreError, with what the gateway said."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/").removesuffix("/v1")
+
+    async def export(self, file: IO[bytes], advance: Callable[[int], None]) -> int:
+        """How many were written, the oldest first."""
+        newest = await self._ask("GET", {"limit": "1"})
+        embedders = [each["embedder"] for each in newest["data"]]
+        file.write(Header(embedders[0] if embedders else None).line())
+        written = 0
+        async with aclosing(self._pages()) as pages:
+            async for page in pages:
+                for told in page:
+                    record = record_from_payload(told)
+                    if record is not None:
+                        file.write(line_of(record, told["vector"]))
+                        written += 1
+                advance(len(page))
+        return written
+
+    async def erase(self, wanted: Wanted) -> int:
+        """How many were erased."""
+        given = {
+            "decision": wanted.id,
+            "since": wanted.since_s,
+            "before": wanted.before_s,
+            "conversation": wanted.conversation,
+        }
+        filters = {name: str(value) for name, value in given.items() if value is not None}
+        erased = await self._ask("DELETE", filters or {"all": "true"})
+        return int(erased["deleted"])
+
+    async def _pages(self) -> AsyncGenerator[list[Json], None]:
+        query = {"limit": str(PAGE_RECORDS), "order": "asc", "vectors": "true"}
+        while True:
+            page = await self._ask("GET", query)
+            yield page["data"]
+            if not page["has_more"]:
+                return
+            query["after"] = page["last_id"]
+
+    async def _ask(self, method: str, query: Mapping[str, str]) -> Json:
+        try:
+            async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
+                reply = await http.request(method, f"{self._url}/v1/records", params=query)
+                body = reply.json()
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise StoreDownError(f"{self._url} does not answer: {exc}") from exc
+        except ValueError as exc:
+            raise StoreError(f"{self._url} is no Autoshift gateway") from exc
+        if not isinstance(body, dict) or not reply.is_success:
+            error = body.get("error") if isinstance(body, dict) else None
+            said = (
+                error.get("message") if isinstance(error, dict) else f"status {reply.status_code}"
+            )
+            raise StoreError(f"{self._url}: {said}")
+        return body

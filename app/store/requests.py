@@ -1,0 +1,56 @@
+"""What a Qdrant server is asked: indexes, conditions, updates."""
+
+from collections.abc import Mapping, Sequence
+
+from qdrant_client import models
+
+from app.store.protocol import Note, evidence_payload_of
+from app.store.wanted import Wanted
+
+INDEXES: Mapping[str, models.KeywordIndexParams | models.FloatIndexParams] = {
+    "tenant": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True),
+    "embedder": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD),
+    "conversation": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD),
+    "policy": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD),
+    "task": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD),
+    "attempts[].tier": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD),
+    "time_s": models.FloatIndexParams(type=models.FloatIndexType.FLOAT),
+}
+
+
+def words_of(words: Mapping[str, str]) -> list[models.Condition]:
+    """What must be in the payload word for word, by its place there."""
+    return [
+        models.FieldCondition(key=key, match=models.MatchValue(value=value))
+        for key, value in words.items()
+    ]
+
+
+def filter_of(wanted: Wanted) -> models.Filter:
+    must = words_of(wanted.words)
+    if wanted.id is not None:
+        must.append(models.HasIdCondition(has_id=[wanted.id]))
+    if wanted.since_s is not None or wanted.before_s is not None:
+        times = models.Range(gte=wanted.since_s, lt=wanted.before_s)
+        must.append(models.FieldCondition(key="time_s", range=times))
+    return models.Filter(must=must)
+
+
+def these(ids: Sequence[str], *, tenant: str) -> models.FilterSelector:
+    """The points of these ids that are the tenant's."""
+    must = [models.HasIdCondition(has_id=[*ids]), *words_of({"tenant": tenant})]
+    return models.FilterSelector(filter=models.Filter(must=must))
+
+
+def addition(note: Note) -> models.SetPayloadOperation:
+    """Add the evidence to the record's, if the record is its tenant's and has none of that id."""
+    missing = models.IsEmptyCondition(
+        is_empty=models.PayloadField(key=f"evidence.{note.evidence_id}")
+    )
+    this = models.HasIdCondition(has_id=[note.id])
+    must = [this, *words_of({"tenant": note.tenant}), missing]
+    return models.SetPayloadOperation(
+        set_payload=models.SetPayload(
+            payload=evidence_payload_of(note), filter=models.Filter(must=must), key="evidence"
+        )
+    )

@@ -1,0 +1,239 @@
+"""Keeps asking of the running gateway whether routing pays, or a fixed tier would do better."""
+
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from math import inf
+
+from app.alarms import Alarm, Pulse, raised
+from app.counterfactual import Array, Sums
+from app.records import Record
+from app.sightings import SERVED, Row, row_of
+from app.standing import Standing, State, standing_of
+
+logger = logging.getLogger(__name__)
+
+WINDOW_REQUESTS = 5000
+"""How many requests' worth of evidence is kept, the older of it fading."""
+TENANTS = 1000
+REMEMBERED = 20_000
+"""Of so many requests what they added is kept, so that later evidence can correct it."""
+LOOK_EVERY = 50
+WATCHED = 3.0 / 1.96
+"""How much wider than 95 % an interval must leave 0 out: who looks again and again sees chance."""
+
+
+@dataclass(slots=True)
+class Window:
+    """The sums over one ladder's requests, and what it took to predict their costs.
+
+    `born` says how many requests there were before it.
+    """
+
+    tiers: tuple[str, ...]
+    decay: float = 1.0
+    born: int = 0
+    added: int = 0
+    left_out: float = 0.0
+    sums: Sums = field(init=False)
+    _usd: dict[str, float] = field(default_factory=dict)
+    _tokens: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.sums = Sums(self.tiers)
+
+    @property
+    def standing(self) -> Standing:
+        return standing_of(self.sums, self.left_out, margin=WATCHED)
+
+    def predicted_usd(self, record: Record) -> dict[str, float]:
+        """What each tier's answer might cost, by the length of what was served.
+
+        Only earlier requests have a say, so a prediction knows nothing of its own request's coins.
+        """
+        tokens = _tokens(record)
+        return {tier: usd / self._tokens[tier] * tokens for tier, usd in self._usd.items()}
+
+    def learn_costs(self, record: Record, row: Row, before: Array | None = None) -> None:
+        """Take the costs that were seen, and not before, into the predictions of the next."""
+        for tier in self.tiers:
+            seen_usd = row.figures["usd"][tier].seen
+            if seen_usd is not None and not self.sums.saw(("usd", tier), before):
+                self._usd[tier] = self._usd.get(tier, 0.0) + seen_usd
+                self._tokens[tier] = self._tokens.get(tier, 0.0) + _tokens(record)
+
+    def read(self, record: Record) -> Row | None:
+        """Add a record that is never corrected; its row."""
+        row = row_of(record, self.predicted_usd(record))
+        if row is not None:
+            self.learn_costs(record, row)
+        self.add(None if row is None else self.added_by(row))
+        return row
+
+    def added_by(self, row: Row) -> "Added":
+        """The row as it is summed."""
+        return Added(self.sums.vector(row), row.unpriced)
+
+    def add(self, added: "Added | None") -> int:
+        """Add a row, or count one that is left out; its number, by which it can be corrected."""
+        if self.decay < 1:
+            self.sums.fade(self.decay)
+            self.left_out *= self.decay
+        self.added += 1
+        if added is None:
+            self.left_out += 1
+        else:
+            self.sums.add(added.vector, added.unpriced)
+        return self.added
+
+    def correct(self, number: int, old: "Added", new: "Added") -> None:
+        """Put one row in place of another."""
+        age = self.decay ** (self.added - number)
+        self.sums.add(old.vector, old.unpriced, age, -1)
+        self.sums.add(new.vector, new.unpriced, age)
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A row as it was summed."""
+
+    vector: Array
+    unpriced: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one request added, and where: its number in all, in the overall window, the tenant's."""
+
+    tenant: str
+    time_s: float
+    added: Added | None
+    request: int
+    number: int
+    number_of_tenant: int
+
+
+class Tracker:
+    """Follows records as they are finished, and again as more becomes known about them.
+
+    Bounded: of too many tenants and requests, those not heard of for longest are forgotten. A new
+    ladder starts afresh.
+    """
+
+    def __init__(self, *, window_requests: float = WINDOW_REQUESTS) -> None:
+        # Faded weights a, a², … are worth (1 + a) / (1 - a) equal ones.
+        self._decay = 1 - 2 / window_requests
+        self._windows: OrderedDict[str | None, Window] = OrderedDict()
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._forgotten_s = -inf
+        self._requests = 0
+        self._state: State = "unknown"
+        self._pulse = Pulse()
+        self.alarms: tuple[Alarm, ...] = ()
+
+    def observe(self, record: Record) -> None:
+        """Take note of a record; of one that was seen before, put what it adds now in its place.
+
+        What comes so late that the request is forgotten changes nothing.
+        """
+        known = self._entries.get(record.id)
+        if known is not None:
+            self._correct(record, known)
+        elif record.kind == "routed" and record.time_s > self._forgotten_s:
+            self._add(record)
+
+    def standing(self, tenant: str | None = None) -> Standing | None:
+        """How things stand for one tenant, or over all; None where nothing was heard of it."""
+        window = self._windows.get(tenant)
+        return None if window is None else window.standing
+
+    def gauges(self) -> dict[tuple[str, str], float]:
+        """The figures over all tenants, by name and tier; what is unknown is left out."""
+        standing = self.standing()
+        if standing is None:
+            return {}
+        named = {SERVED: standing.served, **standing.fixed}
+        found = {
+            **{("accuracy", tier): way.accuracy.value for tier, way in named.items()},
+            **{("usd_per_1000", tier): way.usd_per_1000.value for tier, way in named.items()},
+            **{("n_eff", tier): way.accuracy.n_eff for tier, way in named.items()},
+            ("gain", SERVED): None if standing.gain is None else standing.gain.value,
+            ("alarms", SERVED): float(len(self.alarms)),
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _add(self, record: Record) -> None:
+        overall, tenants = self._window(None, record), self._window(record.tenant, record)
+        row = row_of(record, tenants.predicted_usd(record))
+        self._pulse.observe(record, row)
+        added = None
+        if row is not None:
+            tenants.learn_costs(record, row)
+            added = overall.added_by(row)
+        self._requests += 1
+        self._entries[record.id] = Entry(
+            tenant=record.tenant,
+            time_s=record.time_s,
+            added=added,
+            request=self._requests,
+            number=overall.add(added),
+            number_of_tenant=tenants.add(added),
+        )
+        if len(self._entries) > REMEMBERED:
+            _, oldest = self._entries.popitem(last=False)
+            self._forgotten_s = max(self._forgotten_s, oldest.time_s)
+        if self._requests % LOOK_EVERY == 0:
+            self._look(overall)
+
+    def _correct(self, record: Record, known: Entry) -> None:
+        overall, tenants = self._windows.get(None), self._windows.get(known.tenant)
+        if overall is None or known.added is None or overall.born >= known.request:
+            return
+        row = row_of(record, overall.sums.predicted_usd(known.added.vector))
+        self._pulse.observe_again(record, row)
+        if row is None:
+            return
+        now = overall.added_by(row)
+        overall.correct(known.number, known.added, now)
+        if tenants is not None and tenants.born < known.request:
+            tenants.learn_costs(record, row, known.added.vector)
+            tenants.correct(known.number_of_tenant, known.added, now)
+        self._entries[record.id] = replace(known, added=now)
+
+    def _window(self, tenant: str | None, record: Record) -> Window:
+        window = self._windows.get(tenant)
+        if window is None or window.tiers != record.ladder:
+            window = Window(record.ladder, self._decay, born=self._requests)
+            self._windows[tenant] = window
+        self._windows.move_to_end(tenant)
+        if len(self._windows) > TENANTS:
+            self._windows.popitem(last=False)
+        return window
+
+    def _look(self, overall: Window) -> None:
+        """Say what has changed, once."""
+        standing = overall.standing
+        if standing.state not in {"unknown", self._state} and not self._holds(overall):
+            extra = {"was": self._state, "now": standing.state, "says": standing.sentence}
+            self._state = standing.state
+            if standing.state == "fixed":
+                logger.warning("a fixed tier would have been better", extra=extra)
+            else:
+                logger.info("what routing is worth has changed", extra=extra)
+        known = {(alarm.name, alarm.about) for alarm in self.alarms}
+        self.alarms = raised(self._pulse, overall.sums, self.alarms)
+        for alarm in self.alarms:
+            if (alarm.name, alarm.about) not in known:
+                extra = {"alarm": alarm.name, "says": alarm.sentence}
+                logger.warning("learning looks corrupt", extra=extra)
+
+    def _holds(self, overall: Window) -> bool:
+        """Whether what was said last could be said still, if less surely."""
+        return standing_of(overall.sums, overall.left_out).state == self._state
+
+
+def _tokens(record: Record) -> float:
+    """The length of what was served; 1 where it is unknown."""
+    served = record.served_attempt
+    usage = served.usage if served else None
+    return float(usage.input_tokens + usage.output_tokens) if usage else 1.0

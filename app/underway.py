@@ -1,0 +1,44 @@
+"""One request under way: its record, and what is not written down."""
+
+from dataclasses import dataclass, field
+
+from app.answers import Answer
+from app.errors import DeadlineError, GatewayError, UpstreamError, soonest_cured
+from app.events import Order
+from app.records import Record, Vector
+
+NO_TIME = "the request's time was used up before an answer was there"
+
+
+@dataclass(slots=True)
+class Run:
+    """`answers` has one for each attempt of the record.
+
+    `live`: chunks went out. `judge_later`: who is to judge the served answer afterwards.
+    """
+
+    order: Order
+    record: Record
+    started_s: float
+    vector: Vector | None = None
+    answers: list[Answer] = field(default_factory=list)
+    failures: list[UpstreamError] = field(default_factory=list)
+    calls: int = 0
+    live: bool = False
+    judge_later: str | None = None
+    acknowledged: bool | None = None
+
+    @property
+    def deadline_s(self) -> float:
+        return self.started_s + self.order.deadline_s
+
+    def degrade(self, reason: str) -> None:
+        """Note, once, why this request gets less than it could have."""
+        if reason not in self.record.degraded:
+            self.record.degraded += (reason,)
+
+    def failed(self) -> GatewayError:
+        """The error to report when no tier could answer."""
+        if "deadline" in self.record.degraded or not self.failures:
+            return DeadlineError(NO_TIME)
+        return soonest_cured(self.failures)
