@@ -88,9 +88,8 @@ class Catalogue:
     def _policy(self, name: str) -> Policy:
         if name in self._policies:
             return self._policies[name]
-        hint = "'value' is not yet there; " if name == "value" else ""
         raise UnknownModelError(
-            f"{hint}the policy {name[:100]!r} does not exist; use one of "
+            f"the policy {name[:100]!r} does not exist; use one of "
             f"{', '.join(self._policies)}",
             param="model",
         )

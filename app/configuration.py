@@ -64,7 +64,6 @@ def secret(variable: str | None, *, wanted_by: str) -> SecretStr | None:
 
 
 _LATER_KEYS = {
-    "value": "the `value` policy",
     "keys": "client keys",
     "limits": "limits",
     "mode": "shadow mode",
@@ -75,9 +74,6 @@ def _refuse_later_keys(values: Mapping[str, object], where: str) -> None:
     for key, what in _LATER_KEYS.items():
         if key in values:
             raise SettingsError(f"{where}: {key}: not yet: {what} will come; remove this key")
-    policy = values.get("policy")
-    if policy == "value":
-        raise SettingsError(f"{where}: policy: 'value': not yet; write 'llm_at'")
     tiers = values.get("tiers")
     for index, tier in enumerate(tiers if isinstance(tiers, list | tuple) else ()):
         if isinstance(tier, Mapping) and "upstreams" in tier:

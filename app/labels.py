@@ -16,8 +16,8 @@ from app.belief import (
     joint,
     relation_of,
 )
-from app.learner import USUAL_RATES, Judged, Label
-from app.records import Attempt, Record
+from app.learner import FULL, USUAL_RATES, Judged, Label
+from app.records import Attempt, Evidence, Record
 
 FAILED_CHECK = 0.03
 HIGHER_AGREES, HIGHER_DISAGREES = 0.95, 0.20
@@ -84,29 +84,30 @@ def taught(record: Record) -> tuple[Taught, ...]:
 def judged_by_coin(record: Record) -> Iterator[Judged]:
     """Verdicts on answers that a better one, asked as a lesson, shows to be right or wrong.
 
-    A climb asks the better tier because of the verdict: what it finds says little of the others.
+    A climb asks the better tier because of the verdict, so what it finds says little of the others.
+    Where a coin had the better tier answer, that it is there depends on nothing, even if the path
+    asked it too.
     """
-    answers, by_coin = _answers(record), is_full_lesson(record)
+    drawn = set(record.lessons.drawn) if record.lessons else set()
+    answers = _answers(record)
     for attempt in answers:
         above = _above(record, attempt, answers)
+        by_coin = [a for a in above if FULL in drawn or a.tier in drawn]
         opinion, gist = _opinion(record, attempt, answers), comparable_answer(attempt)
-        if opinion is None or gist is None or not above:
-            continue
-        if above[-1].arrived == "lesson" or by_coin:
-            right = _agreed(gist, above[-1], HIGHER_AGREES, HIGHER_DISAGREES)
+        if opinion is not None and gist is not None and by_coin:
+            right = _agreed(gist, by_coin[-1], HIGHER_AGREES, HIGHER_DISAGREES)
             yield Judged(attempt.tier, opinion.relation, right, opinion.valid)
 
 
-def is_full_lesson(record: Record) -> bool:
-    """Whether every tier answered, and not because the path led there."""
-    answered = {attempt.tier for attempt in record.attempts if attempt.ended}
-    has_lesson = any(attempt.arrived == "lesson" for attempt in record.attempts)
-    return has_lesson and answered >= set(record.eligible)
+def lessons_of(record: Record) -> Iterator[Evidence]:
+    """What came of the record's lessons."""
+    return (evidence for evidence in record.evidence.values() if evidence.source == "lesson")
 
 
 def _answers(record: Record) -> list[Attempt]:
-    """The whole answers, lowest tier first; of one tier, its last."""
-    whole = {a.tier: a for a in record.attempts if a.outcome == "complete"}
+    """The whole answers, of the path and of lessons, lowest tier first; of one tier, its last."""
+    lessons = (attempt for evidence in lessons_of(record) for attempt in evidence.attempts)
+    whole = {a.tier: a for a in (*lessons, *record.attempts) if a.outcome == "complete"}
     return [whole[tier] for tier in record.ladder if tier in whole]
 
 
@@ -133,7 +134,9 @@ def _evidence(
 
 def _opinion(record: Record, attempt: Attempt, answers: Sequence[Attempt]) -> Opinion | None:
     """The latest judge's word on this answer, before or after it was served."""
-    words = [v.valid for v in attempt.verdicts if not v.exact and v.valid is not None]
+    lessons = (evidence.verdicts.get(attempt.tier) for evidence in lessons_of(record))
+    verdicts = (*attempt.verdicts, *(verdict for verdict in lessons if verdict is not None))
+    words = [v.valid for v in verdicts if not v.exact and v.against is None and v.valid is not None]
     if record.served_attempt is attempt:
         late = [e for e in record.evidence.values() if e.source == "judge" and e.valid is not None]
         words += [e.valid for e in sorted(late, key=lambda e: e.time_s) if e.valid is not None]

@@ -4,11 +4,13 @@ It holds nothing that the records do not: shown the same ones in order, it says 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
+from typing import TypeAlias
 
 from app.belief import Rates, Relation
+from app.records import Lessons
 
 DECAY = 0.998
 """What one more label leaves of the weight of those before it."""
@@ -25,53 +27,36 @@ LESSON_MAX = 0.25
 """The highest chance of one lesson: a cheap tier is not asked more often than that."""
 CATCH_UP_REQUESTS = 50
 """Over how many requests what is left of the budget is spent."""
+FULL = "full"
 TENANTS = 10_000
+REMEMBERED = 20_000
+"""Of so many records what they added is kept, so that later evidence can correct it."""
+
+Key: TypeAlias = tuple[str, ...]
+Amount: TypeAlias = tuple[float, float]
+"""A weighted total and its weight."""
 
 
 @dataclass(slots=True)
-class Mean:
-    """A running mean that forgets; 0 while it is empty."""
+class Fading:
+    """A running mean that forgets: each addition leaves `DECAY` of the weight of those before."""
 
     total: float = 0.0
     weight: float = 0.0
+    added: int = 0
 
-    def add(self, value: float) -> None:
-        """Take one more value into account."""
-        self.total = DECAY * self.total + value
-        self.weight = DECAY * self.weight + 1.0
+    def add(self, amount: Amount) -> int:
+        """Take it into account; its number, by which it can be corrected."""
+        self.total = DECAY * self.total + amount[0]
+        self.weight = DECAY * self.weight + amount[1]
+        self.added += 1
+        return self.added
 
-    @property
-    def value(self) -> float:
-        return self.total / self.weight if self.weight else 0.0
-
-
-@dataclass(slots=True)
-class JudgeCounts:
-    """How a judge's verdicts on one tier's answers compare with what those turned out to be."""
-
-    right_valid: float = JUDGE_PRIOR[0]
-    right_invalid: float = JUDGE_PRIOR[1]
-    wrong_valid: float = JUDGE_PRIOR[2]
-    wrong_invalid: float = JUDGE_PRIOR[3]
-
-    def add(self, right: float, *, valid: bool) -> None:
-        """One verdict on an answer that is right with this probability."""
-        if valid:
-            self.right_valid += right
-            self.wrong_valid += 1 - right
-        else:
-            self.right_invalid += right
-            self.wrong_invalid += 1 - right
-
-    @property
-    def rates(self) -> Rates:
-        """P(valid | right) and P(valid | wrong), to a hundredth: so plans can be kept."""
-        of_right = self.right_valid / (self.right_valid + self.right_invalid)
-        of_wrong = self.wrong_valid / (self.wrong_valid + self.wrong_invalid)
-        return round(of_right, 2), round(of_wrong, 2)
-
-
-USUAL_RATES = JudgeCounts().rates
+    def correct(self, number: int, old: Amount, new: Amount) -> None:
+        """Put one amount in the place of another, as old as that is by now."""
+        left = DECAY ** (self.added - number)
+        self.total += left * (new[0] - old[0])
+        self.weight = max(0.0, self.weight + left * (new[1] - old[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,101 +81,118 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Lessons:
-    """What one request gets to teach, drawn before its path is chosen.
+class Bill:
+    """What a record cost. Units: USD; `asked` and `judged` are by tier, one entry a call."""
 
-    `tiers` are asked in the background where the path did not ask them; `judged`: all of them are,
-    and every answer below the top is judged. `propensities` has the chance of each coin, by tier
-    and `full`.
-    """
+    asked: tuple[tuple[str, float], ...] = ()
+    judged: tuple[tuple[str, float], ...] = ()
+    request_usd: float = 0.0
+    lessons_usd: float = 0.0
 
-    tiers: frozenset[str]
-    judged: bool
-    propensities: Mapping[str, float]
+
+USUAL_RATES: Rates = (
+    JUDGE_PRIOR[0] / (JUDGE_PRIOR[0] + JUDGE_PRIOR[1]),
+    JUDGE_PRIOR[2] / (JUDGE_PRIOR[2] + JUDGE_PRIOR[3]),
+)
 
 
 @dataclass(slots=True)
 class Ledger:
     """One tenant's running figures. Units: costs in USD."""
 
-    right: dict[str, tuple[float, float]] = field(default_factory=dict)
-    ask_usd: dict[str, Mean] = field(default_factory=dict)
-    judge_usd: dict[str, Mean] = field(default_factory=dict)
-    judges: dict[tuple[str, Relation], JudgeCounts] = field(default_factory=dict)
-    request_usd: Mean = field(default_factory=Mean)
     spent_usd: float = 0.0
     lessons_usd: float = 0.0
+    _sums: dict[Key, Fading] = field(default_factory=dict)
+    _kept: OrderedDict[str, tuple[Bill, dict[Key, tuple[int, Amount]]]] = field(
+        default_factory=OrderedDict
+    )
 
     def rate(self, tier: str, prior: float) -> float:
         """How often the tier is right, all questions taken together."""
-        right, wrong = self.right.get(tier, _counts(prior))
-        return min(RATE_MAX, max(RATE_MIN, right / (right + wrong)))
+        rate = self._mean(("right", tier), (PRIOR_WEIGHT * prior, PRIOR_WEIGHT))
+        return min(RATE_MAX, max(RATE_MIN, rate))
 
     def rates(self, tier: str, relation: Relation) -> Rates:
-        """How well this tier's answers are judged: P(valid | right), P(valid | wrong)."""
-        counts = self.judges.get((tier, relation))
-        return USUAL_RATES if counts is None else counts.rates
+        """How well this tier's answers are judged: P(valid | right), P(valid | wrong).
+
+        To a hundredth: so plans can be kept.
+        """
+        right_valid, right_invalid, wrong_valid, wrong_invalid = JUDGE_PRIOR
+        of_right = self._mean(
+            ("valid", tier, relation, "right"), (right_valid, right_valid + right_invalid)
+        )
+        of_wrong = self._mean(
+            ("valid", tier, relation, "wrong"), (wrong_valid, wrong_valid + wrong_invalid)
+        )
+        return round(of_right, 2), round(of_wrong, 2)
 
     def ask_cost_usd(self, tier: str, usual_usd: float) -> float:
         """What asking the tier costs; what is usual, until it was asked."""
-        mean = self.ask_usd.get(tier)
-        return usual_usd if mean is None else mean.value
+        return self._mean(("asked", tier), None, usual_usd)
 
     def judge_cost_usd(self, tier: str, usual_usd: float) -> float:
         """What judging the tier's answers costs; what is usual, until one was."""
-        mean = self.judge_usd.get(tier)
-        return usual_usd if mean is None else mean.value
+        return self._mean(("judged", tier), None, usual_usd)
 
-    def learn(self, labels: Mapping[str, Label], priors: Mapping[str, float]) -> None:
-        """Take a record's labels into the running rates."""
-        for tier, label in labels.items():
-            right, wrong = self.right.get(tier) or _counts(priors.get(tier, 0.5))
-            self.right[tier] = (
-                DECAY * right + label.weight * label.right,
-                DECAY * wrong + label.weight * (1 - label.right),
-            )
-
-    def learn_judge(self, judged: Iterable[Judged]) -> None:
-        """Take verdicts into the judge's counts."""
-        for one in judged:
-            counts = self.judges.setdefault((one.tier, one.relation), JudgeCounts())
-            counts.add(one.right, valid=one.valid)
-
-    def pay(
+    def learn(
         self,
-        *,
-        asked: Sequence[tuple[str, float]],
-        judged: Sequence[tuple[str, float]],
-        request_usd: float,
-        lessons_usd: float,
+        record_id: str,
+        labels: Mapping[str, Label],
+        judged: Iterable[Judged] = (),
+        bill: Bill = Bill(),
     ) -> None:
-        """Take a record's costs into the books: by tier, and all of it."""
-        for books, costs in ((self.ask_usd, asked), (self.judge_usd, judged)):
-            for tier, cost_usd in costs:
-                books.setdefault(tier, Mean()).add(cost_usd)
-        self.request_usd.add(request_usd)
-        self.spent_usd += request_usd + lessons_usd
-        self.lessons_usd += lessons_usd
+        """Take in what a record teaches and cost; of one that was taken in before, what changed."""
+        found = dict(_amounts(labels, judged, bill))
+        paid, kept = self._kept.pop(record_id, (Bill(), {}))
+        now: dict[Key, tuple[int, Amount]] = {}
+        for key, amount in found.items():
+            fading = self._sums.setdefault(key, Fading())
+            known = kept.pop(key, None)
+            if known is None:
+                now[key] = (fading.add(amount), amount)
+            else:
+                fading.correct(*known, amount)
+                now[key] = (known[0], amount)
+        for key, (number, amount) in kept.items():
+            self._sums[key].correct(number, amount, (0.0, 0.0))
+        self._kept[record_id] = (bill, now)
+        if len(self._kept) > REMEMBERED:
+            self._kept.popitem(last=False)
+        self.lessons_usd += bill.lessons_usd - paid.lessons_usd
+        self.spent_usd += (
+            bill.request_usd + bill.lessons_usd - paid.request_usd - paid.lessons_usd
+        )
 
     def draw(
-        self, ask_usd: Mapping[str, float], judge_usd: Mapping[str, float], rng: Random
+        self,
+        ask_usd: Mapping[str, float],
+        judge_usd: Mapping[str, float],
+        rng: Random,
+        *,
+        share: float = LESSON_SHARE,
     ) -> Lessons:
         """This request's lessons; every coin is flipped, whatever the others show.
 
         A coin's chance is what its share of the budget buys: of what a request adds to it, and of
         what earlier ones left. Where it is used up, there are no lessons.
         """
-        left_usd = LESSON_SHARE * self.spent_usd - self.lessons_usd
-        budget_usd = LESSON_SHARE * self.request_usd.value + left_usd / CATCH_UP_REQUESTS
+        left_usd = share * self.spent_usd - self.lessons_usd
+        request_usd = self._mean(("request",), None, 0.0)
+        budget_usd = share * request_usd + left_usd / CATCH_UP_REQUESTS
         if left_usd <= 0:
             budget_usd = 0.0
         full_usd = sum(ask_usd.values()) + sum(judge_usd.values())
         one_usd = budget_usd * (1 - FULL_SHARE) / len(ask_usd)
         chances = {tier: _chance(one_usd, cost_usd) for tier, cost_usd in ask_usd.items()}
-        full = _chance(budget_usd * FULL_SHARE, full_usd)
-        tiers = frozenset(tier for tier, chance in chances.items() if rng.random() < chance)
-        judged = rng.random() < full
-        return Lessons(frozenset(ask_usd) if judged else tiers, judged, {**chances, "full": full})
+        chances[FULL] = _chance(budget_usd * FULL_SHARE, full_usd)
+        return Lessons(chances, tuple(c for c, chance in chances.items() if rng.random() < chance))
+
+    def _mean(self, key: Key, prior: Amount | None, usual: float = 0.0) -> float:
+        fading = self._sums.get(key)
+        total, weight = prior or (0.0, 0.0)
+        if fading is not None:
+            total, weight = total + fading.total, weight + fading.weight
+        return total / weight if weight > 0 else usual
 
 
 class Learner:
@@ -208,8 +210,21 @@ class Learner:
         return ledger
 
 
-def _counts(prior: float) -> tuple[float, float]:
-    return PRIOR_WEIGHT * prior, PRIOR_WEIGHT * (1 - prior)
+def _amounts(
+    labels: Mapping[str, Label], judged: Iterable[Judged], bill: Bill
+) -> Iterator[tuple[Key, Amount]]:
+    for tier, label in labels.items():
+        yield ("right", tier), (label.weight * label.right, label.weight)
+    for one in judged:
+        for word, weight in (("right", one.right), ("wrong", 1 - one.right)):
+            yield ("valid", one.tier, one.relation, word), (one.valid * weight, weight)
+    for name, costs in (("asked", bill.asked), ("judged", bill.judged)):
+        by_tier: dict[str, list[float]] = {}
+        for tier, cost_usd in costs:
+            by_tier.setdefault(tier, []).append(cost_usd)
+        for tier, paid_usd in by_tier.items():
+            yield (name, tier), (sum(paid_usd), float(len(paid_usd)))
+    yield ("request",), (bill.request_usd, 1.0)
 
 
 def _chance(budget_usd: float, cost_usd: float) -> float:

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from app.belief import RELATIONS, Belief, joint
-from app.labels import Taught, is_full_lesson, judged_by_coin, taught
-from app.learner import Learner, Ledger
+from app.labels import Taught, judged_by_coin, lessons_of, taught
+from app.learner import Bill, Learner, Ledger
 from app.moving import USUAL_OUTPUT_TOKENS
 from app.policy import Context
-from app.records import Attempt, Estimate, Neighbour, Record, Usage
+from app.records import Estimate, Neighbour, Record, Usage
 from app.tiers import TierLadder
 
 SHRINKAGE = 8.0
@@ -42,14 +42,13 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """What is read off a record once. Units: `asked` and `judged` are (tier, cost in USD)."""
+    """What is read off a record once."""
 
     taught: tuple[Taught, ...]
-    asked: tuple[tuple[str, float], ...]
-    judged: tuple[tuple[str, float], ...]
+    bill: Bill
 
 
-_Known = Sequence[tuple[float, _Facts]]
+_Weighted = Sequence[tuple[float, _Facts]]
 
 
 @dataclass(slots=True)
@@ -79,31 +78,18 @@ class Nearby:
     def observe(self, record: Record) -> None:
         """Learn from a record that is complete, its lessons over."""
         ledger, facts = self.learner.ledger(record.tenant), self._read(record)
-        estimates = record.start.estimates if record.start else {}
-        ledger.learn_judge(judged_by_coin(record))
-        ledger.learn(
-            {one.tier: one.label(ledger.rates(one.tier, one.relation)) for one in facts.taught},
-            {tier: estimate.prior for tier, estimate in estimates.items()},
-        )
-        lessons_usd = _lessons_usd(record)
-        all_usd = _asked_usd(record.attempts) + _judged_usd(record.attempts)
-        ledger.pay(
-            asked=facts.asked,
-            judged=facts.judged,
-            request_usd=all_usd - lessons_usd,
-            lessons_usd=lessons_usd,
-        )
+        labels = {o.tier: o.label(ledger.rates(o.tier, o.relation)) for o in facts.taught}
+        ledger.learn(record.id, labels, judged_by_coin(record), facts.bill)
 
     def _look(self, context: Context) -> View:
         neighbours = context.neighbours
-        # All neighbours are the tenant's own; without any, nothing is known of the tenant.
-        ledger = self.learner.ledger(neighbours[0].record.tenant) if neighbours else Ledger()
+        ledger = self.learner.ledger(context.tenant)
         known = [(weight, self._read(record)) for weight, record in _weighted(neighbours)]
         names = context.ladder.names
         usual_usd = _usual_costs(context)
         mean_usd = {tier: ledger.ask_cost_usd(tier, usual_usd[tier]) for tier in names}
-        asked = [(weight, facts.asked) for weight, facts in known]
-        judged = [(weight, facts.judged) for weight, facts in known]
+        asked = [(weight, facts.bill.asked) for weight, facts in known]
+        judged = [(weight, facts.bill.judged) for weight, facts in known]
         judge_usd = {
             tier: ledger.judge_cost_usd(tier, mean_usd.get(by or tier, 0.0))
             for tier, by in ((tier, self.judge(context.ladder, tier)) for tier in names)
@@ -137,7 +123,7 @@ def _weighted(neighbours: Sequence[Neighbour]) -> list[tuple[float, Record]]:
     return [(max(0.0, n.similarity / nearest) ** SHARPNESS, n.record) for n in neighbours]
 
 
-def _estimates(ladder: TierLadder, ledger: Ledger, known: _Known) -> dict[str, Estimate]:
+def _estimates(ladder: TierLadder, ledger: Ledger, known: _Weighted) -> dict[str, Estimate]:
     """Each tier's accuracy: labels by similarity, shrunk to the tier's running rate."""
     right = dict.fromkeys(ladder.names, 0.0)
     total = dict.fromkeys(ladder.names, 0.0)
@@ -197,25 +183,20 @@ def _discounted(context: Context, ask_usd: list[float]) -> list[float]:
 
 
 def _facts(record: Record) -> _Facts:
-    asked = [(a.tier, a.cost_usd) for a in record.attempts if a.ended]
-    judged = [(a.tier, v.cost_usd) for a in record.attempts for v in a.verdicts if not v.exact]
-    return _Facts(
-        taught(record),
-        tuple((tier, usd) for tier, usd in asked if usd is not None),
-        tuple((tier, usd) for tier, usd in judged if usd is not None),
+    lessons = list(lessons_of(record))
+    taught_by = [attempt for lesson in lessons for attempt in lesson.attempts]
+    judged = [(a.tier, v) for a in (*record.attempts, *taught_by) for v in a.verdicts]
+    judged += [(tier, v) for lesson in lessons for tier, v in lesson.verdicts.items()]
+    costs_usd = record.costs_usd()
+    lessons_usd = costs_usd.pop("lesson") or 0.0
+    bill = Bill(
+        asked=_known((a.tier, a.cost_usd) for a in (*record.attempts, *taught_by) if a.ended),
+        judged=_known((tier, v.cost_usd) for tier, v in judged if not v.exact),
+        request_usd=sum(usd or 0.0 for usd in costs_usd.values()),
+        lessons_usd=lessons_usd,
     )
+    return _Facts(taught(record), bill)
 
 
-def _lessons_usd(record: Record) -> float:
-    """What was paid to learn; of a full lesson, all judging, since a verdict does not say why."""
-    lessons = [attempt for attempt in record.attempts if attempt.arrived == "lesson"]
-    judged = record.attempts if is_full_lesson(record) else lessons
-    return _asked_usd(lessons) + _judged_usd(judged)
-
-
-def _asked_usd(attempts: Iterable[Attempt]) -> float:
-    return sum(attempt.cost_usd or 0.0 for attempt in attempts)
-
-
-def _judged_usd(attempts: Iterable[Attempt]) -> float:
-    return sum(verdict.cost_usd or 0.0 for attempt in attempts for verdict in attempt.verdicts)
+def _known(costs: Iterable[tuple[str, float | None]]) -> tuple[tuple[str, float], ...]:
+    return tuple((tier, usd) for tier, usd in costs if usd is not None)

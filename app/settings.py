@@ -72,6 +72,18 @@ class LlmAtSection(Section):
     prior_weight: Annotated[float, Field(ge=0)] = 5.0
 
 
+class ValueSection(Section):
+    """The default policy. `quality_per_dollar`: how much accuracy (of 1) one more USD must buy.
+
+    `auto`: a mean call of the top tier must buy ten points. `lessons` is the share of all spend
+    that goes into learning; `frozen`: nothing is learned any more, and there are no lessons.
+    """
+
+    quality_per_dollar: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
+    lessons: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    frozen: bool = False
+
+
 class JudgeSection(Section):
     """Who judges; left out: the policy's own rule. `max_tokens` caps verdict and reasoning.
 
@@ -139,7 +151,8 @@ class Settings(BaseSettings):
     tiers: Annotated[tuple[Tier, ...], Field(min_length=2)]
     aliases: dict[str, str] = {}
     passthrough: dict[Endpoint, str] = {}
-    policy: str = "llm_at"
+    policy: str = "value"
+    value: ValueSection = ValueSection()
     llm_at: LlmAtSection = LlmAtSection()
     judge: JudgeSection = JudgeSection()
     stream: Stream = Stream()

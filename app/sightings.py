@@ -92,12 +92,11 @@ def quality_of(record: Record) -> dict[str, float]:
 
     As it is: how the tier came to be asked is in the weights, so the labels make up for nothing.
     """
-    whole = replace(record, start=None, attempts=[*record.attempts, *_lesson_attempts(record)])
-    labels = ((one.tier, one.label(USUAL_RATES)) for one in taught(whole))
+    labels = ((one.tier, one.label(USUAL_RATES)) for one in taught(replace(record, start=None)))
     qualities = {tier: label.right for tier, label in labels if label.weight > 0}
     correct = {evidence.correct for evidence in record.evidence.values()} - {None}
     if correct:
-        answers = _complete(whole.attempts)
+        answers = _complete([*_lesson_attempts(record), *record.attempts])
         qualities |= {tier: float(a.final_answer in correct) for tier, a in answers.items()}
     return qualities
 

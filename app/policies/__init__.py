@@ -3,6 +3,7 @@
 from app.moving import Voucher
 from app.policies.fixed import Always, Cascade, RandomStart
 from app.policies.llm_at import LlmAt
+from app.policies.value import Value
 from app.policy import Policy
 from app.settings import Settings
 from app.starter import AccuracyEstimator, Starter
@@ -12,7 +13,14 @@ def build_policies(settings: Settings) -> dict[str, Policy]:
     """Every policy a client may name after `auto:`, by that name."""
     by = settings.judge.by
     section = settings.llm_at
+    dial = settings.value.quality_per_dollar
     policies: list[Policy] = [
+        Value(
+            quality_per_dollar=None if dial == "auto" else dial,
+            judge=by,
+            lessons=settings.value.lessons,
+            frozen=settings.value.frozen,
+        ),
         LlmAt(
             starter=Starter(section.threshold, section.neighbours),
             estimator=AccuracyEstimator(section.prior_weight),

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from app.belief import RELATIONS, after_attempts
 from app.climb import best_ended, judge_rule
 from app.labels import taught
-from app.learner import USUAL_RATES, Lessons
+from app.learner import LESSON_SHARE, USUAL_RATES
 from app.lookahead import Situation, Step, best, steps
 from app.moving import MARGIN, goes_live
 from app.nearby import Nearby, View
 from app.policy import Accept, Action, Ask, Context, Judge, Stop
-from app.records import Arrival, Attempt, Labels, Record, Start
+from app.records import Arrival, Attempt, Labels, Lessons, Record, Start
+from app.tiers import TierLadder
 
 NEIGHBOURS = 50
 DEPTH_FIRST, DEPTH = 3, 2
@@ -28,14 +29,22 @@ class Value:
     new policy, and whoever starts again shows it the records in order.
     """
 
-    name = "value"
-    neighbours = NEIGHBOURS
-
     def __init__(
-        self, *, quality_per_dollar: float | None = None, judge: str | None = None
+        self,
+        *,
+        quality_per_dollar: float | None = None,
+        judge: str | None = None,
+        lessons: float = LESSON_SHARE,
+        frozen: bool = False,
+        neighbours: int = NEIGHBOURS,
+        name: str = "value",
     ) -> None:
+        self.name = name
+        self.neighbours = neighbours
         self._quality_per_dollar = quality_per_dollar
         self._judge = judge_rule(judge or "next")
+        self._lessons = lessons
+        self._frozen = frozen
         self._nearby = Nearby(self._judge)
         dial = "auto" if quality_per_dollar is None else f"{quality_per_dollar:g}"
         self.version = f"1,quality_per_dollar={dial},judge={judge or 'next'}"
@@ -65,17 +74,25 @@ class Value:
 
     def observe(self, record: Record) -> None:
         """Learn from a record that is complete, its lessons over."""
-        self._nearby.observe(record)
+        if not self._frozen:
+            self._nearby.observe(record)
 
-    def lessons(self, context: Context) -> Lessons:
+    def lessons(self, context: Context) -> Lessons | None:
         """What this request gets to teach; drawn before its first step."""
+        if self._frozen or not self._lessons:
+            return None
         view, names = self._nearby.view(context), context.ladder.names
         judge_usd = zip(names[:-1], view.judge_usd, strict=False)
         return view.ledger.draw(
             dict(zip(names, view.ask_usd, strict=True)),
             {tier: usd for tier, usd in judge_usd if self._judge(context.ladder, tier)},
             context.rng,
+            share=self._lessons,
         )
+
+    def judged_by(self, ladder: TierLadder, tier: str) -> str | None:
+        """Whom the configuration names, else the next tier up."""
+        return self._judge(ladder, tier)
 
     def _step(self, context: Context, view: View, attempts: Sequence[Attempt]) -> Step | None:
         names = context.ladder.names
