@@ -2,10 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from random import Random
+from typing import Protocol
 
 import httpx
 import uuid_utils
@@ -35,6 +37,7 @@ from app.judge.llm import LlmJudge
 from app.lessons import Teacher
 from app.metrics import Metrics
 from app.policies import build_policies
+from app.policy import Policy
 from app.prices import price_of
 from app.recorder import Recorder
 from app.retriever import Retriever
@@ -50,12 +53,46 @@ DELIVERY_LIMIT_S = 5.0
 EXCERPT_CHARACTERS = 500
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
-    """The gateway as an ASGI application; without settings, the configured ones are loaded.
+class Worker(Protocol):
+    """What goes on in the background."""
 
-    Errors: SettingsError here; StoreLockedError, StoreMismatchError when the lifespan starts.
-    """
-    settings = settings or load_settings()
+    async def run(self) -> None:
+        """Work, until cancelled."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What answers requests and learns from them, whoever brings them: HTTP, or a command."""
+
+    settings: Settings
+    client: httpx.AsyncClient
+    upstreams: Mapping[str, Upstream]
+    policies: Mapping[str, Policy]
+    catalogue: Catalogue
+    store: RecordStore
+    outbox: Outbox
+    metrics: Metrics
+    recorder: Recorder
+    clock: SystemClock
+    afterwards: Afterwards
+    transmission: Transmission
+
+    @asynccontextmanager
+    async def working(self, *workers: Worker) -> AsyncGenerator[None, None]:
+        """Store and outbox are open and these work, until the block is left: then all is closed.
+
+        Errors: StoreLockedError, StoreMismatchError, StoreError, OutboxError.
+        """
+        try:
+            async with _working(self.store, self.outbox, self.recorder, workers):
+                yield
+        finally:
+            await self.client.aclose()
+
+
+def build_parts(settings: Settings) -> Parts:
+    """Everything but the HTTP side. Errors: SettingsError."""
     ladder = TierLadder(tuple(_priced(tier, settings) for tier in settings.tiers))
     policies = build_policies(settings)
     catalogue = Catalogue(
@@ -101,36 +138,60 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_calls=settings.max_calls,
         keep_text=_text_keeper(settings),
     )
-    chat = ChatEndpoint(
+    return Parts(
+        settings=settings,
+        client=client,
+        upstreams=upstreams,
+        policies=policies,
+        catalogue=catalogue,
+        store=store,
+        outbox=outbox,
+        metrics=metrics,
+        recorder=recorder,
+        clock=clock,
+        afterwards=afterwards,
         transmission=transmission,
+    )
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The gateway as an ASGI application; without settings, the configured ones are loaded.
+
+    Errors: SettingsError here; StoreLockedError, StoreMismatchError when the lifespan starts.
+    """
+    settings = settings or load_settings()
+    parts = build_parts(settings)
+    recorder, catalogue = parts.recorder, parts.catalogue
+    chat = ChatEndpoint(
+        transmission=parts.transmission,
         catalogue=catalogue,
         server=settings.server,
-        new_id=_new_id,
+        new_id=new_id,
         mode=settings.stream.mode,
         simulated=settings.simulated,
     )
     feedback = Feedback(
         recorder=recorder,
-        policies=policies,
-        clock=clock,
+        policies=parts.policies,
+        clock=parts.clock,
         keep_comments=settings.records.text != "none",
     )
-    archive = Archive(recorder=recorder, store=store, outbox=outbox)
+    archive = Archive(recorder=recorder, store=parts.store, outbox=parts.outbox)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        try:
-            async with _working(store, outbox, recorder, afterwards):
-                yield
-        finally:
-            await client.aclose()
+        async with parts.working(recorder, parts.afterwards):
+            yield
 
     app = FastAPI(title="Autoshift", lifespan=lifespan, openapi_url=None)
     app.state.admin = FastAPI(title="Autoshift, for its operators", openapi_url=None)
     app.include_router(
         openapi_router(version=version("autoshift"), passthrough=settings.passthrough)
     )
-    plain: dict[str, ASGIApp] = {"chat/completions": chat, **_passthrough(settings, upstreams)}
+    plain: dict[str, ASGIApp] = {
+        "chat/completions": chat,
+        **_passthrough(settings, parts.upstreams),
+    }
     for prefix in ("/v1", ""):
         for path, endpoint in plain.items():
             app.router.routes.append(Route(f"{prefix}/{path}", endpoint, methods=["POST"]))
@@ -139,18 +200,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(feedback_router(feedback), prefix=prefix)
         app.include_router(records_router(archive), prefix=prefix)
     for application in (app, app.state.admin):
-        application.include_router(ops_router(recorder, metrics))
-        guard(application, settings.server, _new_id)
+        application.include_router(ops_router(recorder, parts.metrics))
+        guard(application, settings.server, new_id)
     return app
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """A record's, in order of time."""
     return str(uuid_utils.uuid7())
 
 
 @asynccontextmanager
 async def _working(
-    store: RecordStore, outbox: Outbox, recorder: Recorder, afterwards: Afterwards
+    store: RecordStore, outbox: Outbox, recorder: Recorder, workers: Sequence[Worker]
 ) -> AsyncGenerator[None, None]:
     """Store and outbox open, and the background workers at work."""
     failure: Exception | None = None
@@ -158,14 +220,14 @@ async def _working(
     try:
         outbox.open()
         async with asyncio.TaskGroup() as tasks:
-            workers = [tasks.create_task(part.run()) for part in (recorder, afterwards)]
+            working = [tasks.create_task(worker.run()) for worker in workers]
             try:
                 yield
             except Exception as exc:  # noqa: BLE001 - raised below: the group would wrap it
                 failure = exc
             finally:
-                for worker in workers:
-                    worker.cancel()
+                for work in working:
+                    work.cancel()
         await recorder.drain(limit_s=DELIVERY_LIMIT_S)
     finally:
         await store.close()
