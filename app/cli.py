@@ -17,7 +17,8 @@ from rich.table import Table
 from app import logs, record_commands
 from app.configuration import build_settings, load_settings, read_yaml
 from app.errors import GatewayError, UpstreamError
-from app.main import build_upstreams, create_app
+from app.main import create_app
+from app.parts import build_upstreams
 from app.replay import command as replay
 from app.replay import screen as replay_screen
 from app.replay.experiment import questions

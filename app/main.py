@@ -1,21 +1,14 @@
-"""The composition root: makes every object once, opens and closes them with the application."""
+"""The composition root: what answers requests, behind HTTP, opened and closed together."""
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
-from random import Random
-from typing import Protocol
 
-import httpx
-import uuid_utils
 from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from app.afterwards import Afterwards
 from app.api.chat import ChatEndpoint, chat_router
 from app.api.decisions import decisions_router
 from app.api.door import guard
@@ -25,133 +18,11 @@ from app.api.ops import ops_router
 from app.api.passthrough import Passthrough
 from app.api.records import records_router
 from app.archive import Archive
-from app.catalogue import Catalogue
-from app.clock import SystemClock
-from app.configuration import load_settings, secret
-from app.conversations import Conversations
-from app.embedder import build_embedder, question_text
-from app.generator import UpstreamGenerator
-from app.judge.arbiter import arbiter_rule
-from app.judge.checks import CHECKS
-from app.judge.llm import LlmJudge
-from app.lessons import Teacher
-from app.metrics import Metrics
-from app.policies import build_policies
-from app.policy import Policy
-from app.prices import price_of
-from app.recorder import Recorder
-from app.retriever import Retriever
+from app.configuration import load_settings
+from app.parts import build_parts, new_id
 from app.settings import Settings
-from app.store import Outbox, RecordStore, build_outbox, build_store
-from app.tiers import Tier, TierLadder, Timeouts
-from app.transmission import Transmission
+from app.tiers import Timeouts
 from app.upstreams.client import Upstream
-from app.upstreams.transport import build_client
-from app.wire import ChatRequest
-
-DELIVERY_LIMIT_S = 5.0
-EXCERPT_CHARACTERS = 500
-
-
-class Worker(Protocol):
-    """What goes on in the background."""
-
-    async def run(self) -> None:
-        """Work, until cancelled."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What answers requests and learns from them, whoever brings them: HTTP, or a command."""
-
-    settings: Settings
-    client: httpx.AsyncClient
-    upstreams: Mapping[str, Upstream]
-    policies: Mapping[str, Policy]
-    catalogue: Catalogue
-    store: RecordStore
-    outbox: Outbox
-    metrics: Metrics
-    recorder: Recorder
-    clock: SystemClock
-    afterwards: Afterwards
-    transmission: Transmission
-
-    @asynccontextmanager
-    async def working(self, *workers: Worker) -> AsyncGenerator[None, None]:
-        """Store and outbox are open and these work, until the block is left: then all is closed.
-
-        Errors: StoreLockedError, StoreMismatchError, StoreError, OutboxError.
-        """
-        try:
-            async with _working(self.store, self.outbox, self.recorder, workers):
-                yield
-        finally:
-            await self.client.aclose()
-
-
-def build_parts(settings: Settings) -> Parts:
-    """Everything but the HTTP side. Errors: SettingsError."""
-    ladder = TierLadder(tuple(_priced(tier, settings) for tier in settings.tiers))
-    policies = build_policies(settings)
-    catalogue = Catalogue(
-        ladder=ladder, policies=policies, default=settings.policy, aliases=settings.aliases
-    )
-    client = build_client()
-    upstreams = build_upstreams(settings, client)
-    clock = SystemClock()
-    embedder = build_embedder(settings.embedder)
-    store = build_store(
-        settings.store,
-        dimension=embedder.dimension,
-        api_key=secret(settings.store.api_key_env, wanted_by="store"),
-    )
-    outbox = build_outbox(settings.store)
-    metrics = Metrics(
-        tiers=ladder.names, policies=policies, checks=CHECKS, version=version("autoshift")
-    )
-    recorder = Recorder(store, outbox, metrics.observe)
-    _watch(metrics, recorder, outbox)
-    judge = LlmJudge(
-        upstreams, max_tokens=settings.judge.max_tokens, timeout_s=settings.judge.timeout_s
-    )
-    generator = UpstreamGenerator(upstreams)
-    teacher = Teacher(
-        ladder=ladder,
-        generator=generator,
-        judge=judge,
-        arbiter=arbiter_rule(settings.judge.arbiter),
-        clock=clock,
-    )
-    afterwards = Afterwards(teacher=teacher, recorder=recorder, meter=metrics, clock=clock)
-    transmission = Transmission(
-        ladder=ladder,
-        retriever=Retriever(embedder=embedder, store=store, clock=clock),
-        conversations=Conversations(store=store, clock=clock),
-        generator=generator,
-        judge=judge,
-        afterwards=afterwards,
-        recorder=recorder,
-        clock=clock,
-        rng=Random(settings.seed),  # noqa: S311 - chooses tiers, guards nothing
-        max_calls=settings.max_calls,
-        keep_text=_text_keeper(settings),
-    )
-    return Parts(
-        settings=settings,
-        client=client,
-        upstreams=upstreams,
-        policies=policies,
-        catalogue=catalogue,
-        store=store,
-        outbox=outbox,
-        metrics=metrics,
-        recorder=recorder,
-        clock=clock,
-        afterwards=afterwards,
-        transmission=transmission,
-    )
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -205,52 +76,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
-def new_id() -> str:
-    """A record's, in order of time."""
-    return str(uuid_utils.uuid7())
-
-
-@asynccontextmanager
-async def _working(
-    store: RecordStore, outbox: Outbox, recorder: Recorder, workers: Sequence[Worker]
-) -> AsyncGenerator[None, None]:
-    """Store and outbox open, and the background workers at work."""
-    failure: Exception | None = None
-    await store.open()
-    try:
-        outbox.open()
-        async with asyncio.TaskGroup() as tasks:
-            working = [tasks.create_task(worker.run()) for worker in workers]
-            try:
-                yield
-            except Exception as exc:  # noqa: BLE001 - raised below: the group would wrap it
-                failure = exc
-            finally:
-                for work in working:
-                    work.cancel()
-        await recorder.drain(limit_s=DELIVERY_LIMIT_S)
-    finally:
-        await store.close()
-    if failure is not None:
-        raise failure
-
-
-def build_upstreams(settings: Settings, client: httpx.AsyncClient) -> dict[str, Upstream]:
-    """One upstream a provider, by its name.
-
-    Errors: SettingsError where a provider's key is missing from the environment.
-    """
-    return {
-        name: Upstream(
-            name=name,
-            base_url=provider.base_url,
-            api_key=secret(provider.api_key_env, wanted_by=f"providers.{name}"),
-            client=client,
-        )
-        for name, provider in settings.providers.items()
-    }
-
-
 def _passthrough(settings: Settings, upstreams: Mapping[str, Upstream]) -> dict[str, Passthrough]:
     """The endpoints that are forwarded; a provider is waited for as its most patient tier does."""
     patience = {
@@ -266,28 +91,3 @@ def _passthrough(settings: Settings, upstreams: Mapping[str, Upstream]) -> dict[
         )
         for endpoint, provider in settings.passthrough.items()
     }
-
-
-def _watch(metrics: Metrics, recorder: Recorder, outbox: Outbox) -> None:
-    metrics.watch("store_records", lambda: recorder.stored)
-    metrics.watch("outbox_entries", lambda: outbox.depth)
-    metrics.watch("outbox_bytes", lambda: outbox.bytes)
-    metrics.watch("worker_alive", lambda: recorder.alive)
-
-
-def _priced(tier: Tier, settings: Settings) -> Tier:
-    """The tier with a price: its own, else the list price where one is known."""
-    if tier.price is not None:
-        return tier
-    price = price_of(tier.model, settings.providers[tier.provider].base_url)
-    return tier.model_copy(update={"price": price})
-
-
-def _text_keeper(settings: Settings) -> Callable[[ChatRequest], str | None]:
-    match settings.records.text:
-        case "none":
-            return lambda _: None
-        case "excerpt":
-            return lambda request: question_text(request)[:EXCERPT_CHARACTERS]
-        case "full":
-            return question_text
