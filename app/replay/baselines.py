@@ -1,6 +1,6 @@
 """What a policy must beat: every fixed tier, their mixtures, the best program in hindsight, all."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from app.policies.llm_at import paper_judge
-from app.replay.curves import Point
+from app.replay.curves import Point, aiq
 from app.replay.run import Course
 from app.replay.stand_ins import said
 from app.tiers import TierLadder
@@ -98,6 +98,15 @@ _GATES: dict[Gate, str] = {
     "agreement": "two agree",
     "both": "two agree and the judge accepts",
 }
+
+
+def agreement_only(programs: Sequence[Program], fixed: Sequence[Point]) -> Program | None:
+    """Of the programs that pay no judge and go by agreement, the one coins gain most from.
+
+    None where the ladder is too short for one.
+    """
+    found = [program for program in programs if program.gate == "agreement"]
+    return max(found, key=lambda p: aiq([p.point, *fixed], fixed) or 0.0, default=None)
 
 
 def programs(course: Course, truth: Truth) -> list[Program]:

@@ -2,24 +2,27 @@
 
 import argparse
 from pathlib import Path
+from typing import get_args
 
 from app.embedder import build_embedder
 from app.errors import SettingsError
-from app.replay.baselines import truth_of
 from app.replay.experiment import Plan, Progress, planned, run_plan
 from app.replay.ladders import choose_models
 from app.replay.own import OwnReport, evaluate, is_export, read_export
 from app.replay.picture import draw
 from app.replay.policies import build_policy, parse_choice
 from app.replay.recordings import Recording, read_recordings, with_all
-from app.replay.report import ReplayReport, build_report
-from app.replay.run import Course, lay_out
+from app.replay.report import ReplayReport
+from app.replay.run import Course, lay_out, vectors
+from app.replay.scenarios import Ground, ScenarioName, parse_scenarios
 from app.replay.simulated import SimulatedVerdicts, parse_rates
 from app.replay.stand_ins import RecordedVerdicts, VerdictSource
+from app.replay.yardstick import Frame, build_report
 from app.settings import EmbedderSection
 
 SIMULATED = "simulated:"
 MOST_ORDERS = 1000
+MOST_POINTS = 100
 _FILES = ".jsonl or .jsonl.gz: recorded answers, or one's own records as they were exported"
 
 
@@ -56,6 +59,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="recorded|simulated:TPR,FPR,CORR",
         help="default: recorded",
     )
+    parser.add_argument(
+        "--margin",
+        type=_points,
+        default=1.0,
+        metavar="POINTS",
+        help="points of accuracy below the first policy that still count as not worse; default: 1",
+    )
+    parser.add_argument(
+        "--scenario",
+        action="append",
+        metavar="NAME",
+        help=f"beside the plain stream, again for more: {', '.join(get_args(ScenarioName))}",
+    )
     parser.add_argument("--seed", type=int, default=7, metavar="N", help="default: 7")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw cost and accuracy")
@@ -70,8 +86,13 @@ class Replay:
         every = read_recordings(given.files)
         models = choose_models(every, given.tiers)
         shared = with_all(every, models)
-        self._left_out = len(every) - len(shared)
-        self._judge = given.judge
+        self._frame = Frame(
+            judge=given.judge,
+            left_out=len(every) - len(shared),
+            orders=given.orders,
+            seed=given.seed,
+            margin=given.margin / 100,
+        )
         self.course: Course = lay_out(
             shared,
             models,
@@ -80,22 +101,21 @@ class Replay:
             embedder=build_embedder(EmbedderSection()),
         )
         choices = tuple(parse_choice(text) for text in given.policy or ["llm_at"])
-        self.plan = Plan(choices, orders=given.orders, seed=given.seed, swept=given.sweep)
+        self.plan = Plan(
+            choices,
+            orders=given.orders,
+            seed=given.seed,
+            swept=given.sweep,
+            scenarios=parse_scenarios(given.scenario or []),
+        )
         for choice in planned(self.plan):
             build_policy(choice, self.course.tiers)
 
     async def run(self, progress: Progress) -> ReplayReport:
         """Run the plan; what was found."""
-        replayed = await run_plan(self.course, self.plan, progress)
-        return build_report(
-            self.course,
-            truth_of(self.course),
-            replayed,
-            judge=self._judge,
-            left_out=self._left_out,
-            orders=self.plan.orders,
-            seed=self.plan.seed,
-        )
+        ground = Ground(self.course, await vectors(self.course))
+        replayed = await run_plan(ground, self.plan, progress)
+        return build_report(self.course, ground.vectors, replayed, self._frame)
 
 
 def is_own(given: argparse.Namespace) -> bool:
@@ -109,7 +129,7 @@ def is_own(given: argparse.Namespace) -> bool:
 async def replay_own(given: argparse.Namespace) -> OwnReport:
     """What one's own records say. Errors: SettingsError."""
     _check_folders(given.json)
-    for option in ("tiers", "priors", "sweep", "plot"):
+    for option in ("tiers", "priors", "sweep", "plot", "scenario"):
         if getattr(given, option):
             raise SettingsError(f"--{option}: is for recordings, not for one's own records")
     choices = [parse_choice(text) for text in given.policy or []]
@@ -156,6 +176,13 @@ def _names(text: str) -> list[str]:
 
 def _numbers(text: str) -> list[float]:
     return [float(number) for number in _names(text)]
+
+
+def _points(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= MOST_POINTS:
+        raise argparse.ArgumentTypeError(f"{text}: must be from 0 to {MOST_POINTS}")
+    return value
 
 
 def _orders(text: str) -> int:

@@ -49,24 +49,37 @@ def accuracy_at(hull: Sequence[Point], usd: float) -> float:
     return hull[-1].accuracy
 
 
-def aiq(points: Sequence[Point], fixed: Sequence[Point]) -> float | None:
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The range of costs over which accuracies are averaged, the same for all that is compared."""
+
+    low_usd: float
+    high_usd: float
+
+
+def span_of(fixed: Sequence[Point]) -> Span | None:
+    """From the cheapest fixed tier that is not free to the dearest; None where that is no range."""
+    low_usd = min((p.usd for p in fixed if p.usd > 0), default=0.0)
+    high_usd = max(p.usd for p in fixed)
+    return None if low_usd == high_usd else Span(low_usd, high_usd)
+
+
+def aiq(points: Sequence[Point], fixed: Sequence[Point], span: Span | None = None) -> float | None:
     """The mean accuracy of the points' hull over a fixed range of costs, on a log axis.
 
-    The range goes from the cheapest fixed tier that is not free to the dearest; None where that
-    is no range. Coins may mix the cheapest tier in: whoever cannot do without judging still can
-    by not routing at all.
+    The range is `span`, else that of these tiers; None where there is none. Coins may mix the
+    cheapest tier in: whoever cannot do without judging still can by not routing at all.
     Source: RouterBench (Hu et al. 2024), average improvement in quality. Departs: the axis is
     logarithmic, since on a linear one most of the area lies where nobody wants to pay; the range
     is the same for all.
     """
-    low_usd = min((p.usd for p in fixed if p.usd > 0), default=0.0)
-    high_usd = max(p.usd for p in fixed)
-    if low_usd == high_usd:
+    span = span or span_of(fixed)
+    if span is None:
         return None
     hull = upper_hull([*points, min(fixed, key=lambda p: p.usd)])
-    inside = [p.usd for p in hull if low_usd < p.usd < high_usd]
-    area = sum(_area(hull, *ends) for ends in pairwise([low_usd, *inside, high_usd]))
-    return area / log(high_usd / low_usd)
+    inside = [p.usd for p in hull if span.low_usd < p.usd < span.high_usd]
+    area = sum(_area(hull, *ends) for ends in pairwise([span.low_usd, *inside, span.high_usd]))
+    return area / log(span.high_usd / span.low_usd)
 
 
 def _area(hull: Sequence[Point], low_usd: float, high_usd: float) -> float:

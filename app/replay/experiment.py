@@ -1,16 +1,22 @@
-"""The protocol: every policy over the same orders, along other streams, and over its dial."""
+"""The protocol: every policy over the same orders, along other streams, dials and scenarios."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from app.records import Record
 from app.replay.figures import Runs
+from app.replay.honesty import Witness
 from app.replay.policies import Choice, build_policy, sweep
-from app.replay.report import Replayed
-from app.replay.run import Advance, Course, by_arrival, by_topic, run, shuffled
+from app.replay.run import Advance, Course, Watch, by_arrival, by_topic, run, shuffled
+from app.replay.scenarios import Ground, ScenarioName, Scene, scenes
+from app.replay.trials import Tried
+from app.replay.yardstick import Replayed
 
 BASELINE = Choice("random")
 """A random start, then the cascade: shown beside every policy."""
+REORDERED: tuple[ScenarioName, ...] = ("false-failures", "false-successes")
+"""Scenarios with an order of their own, along which the plain stream is run too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +27,7 @@ class Plan:
     orders: int
     seed: int
     swept: bool
+    scenarios: tuple[ScenarioName, ...] = ()
 
 
 class Progress(Protocol):
@@ -42,51 +49,96 @@ def questions(plan: Plan, course: Course) -> int:
         plan.orders + 2 + plan.orders * len(sweep(c.name) if plan.swept else [])
         for c in planned(plan)
     ]
-    return len(course.recordings) * sum(each)
+    tried = sum(1 + (name in REORDERED) for name in plan.scenarios)
+    tried_by = len(dict.fromkeys(plan.choices))
+    return len(course.recordings) * (sum(each) + plan.orders * tried * tried_by)
 
 
-async def run_plan(course: Course, plan: Plan, progress: Progress) -> list[Replayed]:
+async def run_plan(ground: Ground, plan: Plan, progress: Progress) -> list[Replayed]:
     """Everything the plan says, one policy after the other."""
+    course = ground.course
     orders = [shuffled(course, plan.seed + number) for number in range(plan.orders)]
+    streams = [Scene(course, order) for order in orders]
     others = {"as recorded": by_arrival(course), "topic after topic": by_topic(course)}
     done = []
     for choice in planned(plan):
+        stand = _Stand(plan, progress)
         settings = sweep(choice.name) if plan.swept else []
+        witnesses = [Witness(tuple(tier.name for tier in course.tiers)) for _ in orders]
+        runs = await stand.runs(choice, streams, witnesses=witnesses)
         done.append(
             Replayed(
                 choice=choice,
-                runs=await _runs(course, choice, orders, plan.seed, progress),
+                runs=runs,
+                witnesses=witnesses,
                 streams={
-                    name: await _runs(course, choice, [order], plan.seed, progress)
+                    name: await stand.runs(choice, [Scene(course, order)], f", {name}")
                     for name, order in others.items()
                 },
                 settings=[
-                    (setting.dial or 0.0, await _runs(course, setting, orders, plan.seed, progress))
+                    (setting.dial or 0.0, await stand.runs(setting, streams))
                     for setting in settings
+                ],
+                tried=[
+                    await stand.tried(choice, name, ground, orders, runs)
+                    for name in (plan.scenarios if choice in plan.choices else ())
                 ],
             )
         )
     return done
 
 
-async def _runs(
-    course: Course,
-    choice: Choice,
-    orders: Sequence[Sequence[int]],
-    seed: int,
-    progress: Progress,
-) -> Runs:
-    """The policy over these orders; each starts from an empty store, with a policy made anew."""
-    advance = progress(str(choice))
-    return Runs(
-        [
-            await run(
-                course,
-                build_policy(choice, course.tiers),
-                order,
-                seed=seed + number,
-                advance=advance,
-            )
-            for number, order in enumerate(orders)
-        ]
-    )
+@dataclass(frozen=True, slots=True)
+class _Stand:
+    """Where policies run; each stream starts from an empty store, with a policy made anew."""
+
+    plan: Plan
+    progress: Progress
+
+    async def tried(
+        self,
+        choice: Choice,
+        name: ScenarioName,
+        ground: Ground,
+        orders: Sequence[Sequence[int]],
+        plain: Runs,
+    ) -> Tried:
+        """The policy in a scenario."""
+        shares = plain.shares("final", len(ground.course.tiers))
+        most = ground.course.tiers[shares.index(max(shares))].name
+        made = scenes(name, ground, orders, seed=self.plan.seed, most=most)
+        if name in REORDERED:
+            without = [replace(scene, course=ground.course) for scene in made]
+            plain = await self.runs(choice, without, f", without {name}")
+        return Tried(name, made, await self.runs(choice, made, f", {name}"), plain)
+
+    async def runs(
+        self,
+        choice: Choice,
+        streams: Sequence[Scene],
+        where: str = "",
+        *,
+        witnesses: Sequence[Witness] = (),
+    ) -> Runs:
+        """The policy along these streams."""
+        advance = self.progress(f"{choice}{where}")
+        watches: list[Watch] = [witness.note for witness in witnesses] or [_unwatched] * len(
+            streams
+        )
+        return Runs(
+            [
+                await run(
+                    scene.course,
+                    build_policy(choice, scene.course.tiers),
+                    scene.order,
+                    seed=self.plan.seed + number,
+                    advance=advance,
+                    watch=watch,
+                )
+                for number, (scene, watch) in enumerate(zip(streams, watches, strict=True))
+            ]
+        )
+
+
+def _unwatched(_: Record) -> None:
+    """Nobody takes note."""

@@ -4,33 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from app.replay.baselines import PER, Truth
-from app.replay.curves import Point, accuracy_at, upper_hull
+from app.replay.baselines import PER
+from app.replay.bootstrap import Floats
+from app.replay.curves import Point
 from app.replay.run import Outcomes
 
-Floats = npt.NDArray[np.float64]
-
-DRAWS = 1000
-TAILS = (2.5, 97.5)
 BINS = 10
 MILESTONES = (100, 500)
 PURPOSES = ("answer", "draft", "judge", "lesson")
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Estimated:
-    """A figure with its 95 % interval."""
-
-    value: float
-    interval: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +87,9 @@ class Runs:
         if not known.size:
             return None
         believed, true = known["believed"], known["start_correct"].astype(np.float64)
-        bins = np.minimum((believed * BINS).astype(int), BINS - 1)
-        gaps = np.bincount(bins, weights=believed - true, minlength=BINS)
         return Calibration(
             brier=float(((believed - true) ** 2).mean()),
-            ece=float(np.abs(gaps).sum()) / known.size,
+            ece=calibration_error(believed, true),
             believed=float(believed.mean()),
             true=float(true.mean()),
         )
@@ -118,65 +98,15 @@ class Runs:
         return float(np.percentile(self.by_query["latency_s"], percentile))
 
 
+def calibration_error(believed: Floats, right: Floats) -> float:
+    """The gap between belief and truth in a bin, averaged over the bins by their size."""
+    bins = np.minimum((believed * BINS).astype(int), BINS - 1)
+    gaps = np.bincount(bins, weights=believed - right, minlength=BINS)
+    return float(np.abs(gaps).sum()) / believed.size
+
+
 def _usd(outcomes: Outcomes) -> Floats:
     total: Floats = sum(
         (outcomes[f"{purpose}_usd"] for purpose in PURPOSES), np.zeros(outcomes.shape)
     )
     return total
-
-
-class Bootstrap:
-    """Draws questions and orders with replacement, the same ones for all that is compared.
-
-    Orders are not samples: the questions in them are the same. So one draw of questions serves all
-    orders, and orders are drawn beside it only to let their differences show.
-    """
-
-    def __init__(self, *, orders: int, queries: int, seed: int, draws: int = DRAWS) -> None:
-        rng = np.random.default_rng(seed)
-        self._queries = rng.multinomial(queries, np.full(queries, 1 / queries), draws) / queries
-        self._orders = rng.multinomial(orders, np.full(orders, 1 / orders), draws) / orders
-
-    def means(self, values: Floats) -> Floats:
-        """The mean in every draw. Shape: of `values` (orders, queries) or (queries,); (draws,)."""
-        if values.ndim == 1:
-            return self._queries @ values
-        means: Floats = ((self._orders @ values) * self._queries).sum(axis=1)
-        return means
-
-    def mean(self, values: Floats) -> Estimated:
-        """The mean with its interval."""
-        return Estimated(float(values.mean()), _interval(self.means(values)))
-
-    def ratio(self, above: Floats, below: Floats) -> Estimated | None:
-        """The ratio of two means with its interval; None where it would be over nothing."""
-        if not self.means(below).all():
-            return None
-        drawn = self.means(above) / self.means(below)
-        return Estimated(float(above.mean() / below.mean()), _interval(drawn))
-
-    def over_mixtures(self, runs: Runs, truth: Truth) -> Estimated:
-        """Accuracy minus that of the best mixture of fixed tiers at the same cost, paired."""
-
-        def gap(point: Point, usd: Sequence[float], accuracy: Sequence[float]) -> float:
-            fixed = [Point(*pair) for pair in zip(usd, accuracy, strict=True)]
-            return point.accuracy - accuracy_at(upper_hull(fixed), point.usd)
-
-        usd = PER * np.stack([self.means(tier) for tier in truth.usd], axis=1)
-        accuracy = np.stack([self.means(t.astype(np.float64)) for t in truth.correct], axis=1)
-        ours = zip(PER * self.means(runs.usd), self.means(runs.correct), strict=True)
-        drawn = [
-            gap(Point(*point), *fixed)
-            for point, *fixed in zip(ours, usd.tolist(), accuracy.tolist(), strict=True)
-        ]
-        value = gap(
-            runs.point,
-            (PER * truth.usd.mean(axis=1)).tolist(),
-            truth.correct.mean(axis=1).tolist(),
-        )
-        return Estimated(value, _interval(np.array(drawn)))
-
-
-def _interval(drawn: Floats) -> Interval:
-    low, high = np.percentile(drawn, TAILS)
-    return Interval(float(low), float(high))

@@ -160,3 +160,7 @@ class MemoryRecorder:
         known = f"{evidence.source}-{evidence.by}"
         self._memory.apply(Note(record_id, tenant, known, orjson.dumps(evidence)))
         return True
+
+    async def get(self, record_id: str, *, tenant: str) -> Record | None:
+        """The record with its evidence."""
+        return await self._memory.get(record_id, tenant=tenant)

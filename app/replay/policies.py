@@ -25,14 +25,17 @@ class Dial:
     values: tuple[float, ...]
 
 
-VALUE = "value"
-"""Here before the gateway has it: in a replay it runs without lessons."""
+GLOBAL = "value:global"
+"""`value` with each tier's rate over all questions, and no neighbours: what these are worth."""
+
+_VALUE = Dial("value", "quality_per_dollar", (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100))
 
 DIALS: Mapping[str, Dial] = {
     "llm_at": Dial(
         "llm_at", "threshold", (0.0, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
     ),
-    VALUE: Dial("value", "quality_per_dollar", (0.1, 0.3, 1, 2, 5, 10, 30, 100)),
+    "value": _VALUE,
+    GLOBAL: _VALUE,
 }
 
 
@@ -69,8 +72,6 @@ def sweep(name: str) -> list[Choice]:
 
 def build_policy(choice: Choice, tiers: Sequence[Tier]) -> Policy:
     """The policy as a gateway with these tiers would serve it. Errors: SettingsError."""
-    if choice.name == VALUE:
-        return Value(quality_per_dollar=choice.dial)
     values: dict[str, object] = {
         "providers": {PROVIDER: {"base_url": UNUSED_URL}},
         "tiers": tuple(tiers),
@@ -78,9 +79,11 @@ def build_policy(choice: Choice, tiers: Sequence[Tier]) -> Policy:
     if choice.dial is not None:
         dial = DIALS[choice.name]
         values[dial.section] = {dial.key: choice.dial}
-    policies = build_policies(build_settings(values, where=f"--policy {choice}"))
+    settings = build_settings(values, where=f"--policy {choice}")
+    if choice.name == GLOBAL:
+        return Value(quality_per_dollar=choice.dial, neighbours=0, name=GLOBAL)
+    policies = build_policies(settings)
     if choice.name not in policies:
-        raise SettingsError(
-            f"--policy: {choice.name!r} is unknown; known: {', '.join(sorted([VALUE, *policies]))}"
-        )
+        known = ", ".join(sorted([GLOBAL, *policies]))
+        raise SettingsError(f"--policy: {choice.name!r} is unknown; known: {known}")
     return policies[choice.name]

@@ -1,18 +1,17 @@
 """What a replay found, as data: each policy beside everything it must beat."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
 
-from app.replay.baselines import PER, Program, Truth, fixed_points, oracle_point, programs
-from app.replay.curves import Point, Share, aiq, apgr, cpt, upper_hull
-from app.replay.figures import PURPOSES, Bootstrap, Calibration, Estimated, Milestone, Runs
-from app.replay.policies import Choice
-from app.replay.run import Course
-
-RECOVERED = (0.5, 0.8)
-TWO_TIERS = 2
+from app.replay.baselines import Program
+from app.replay.bootstrap import Estimated
+from app.replay.curves import Point
+from app.replay.estimates import Reliability
+from app.replay.figures import Calibration, Milestone
+from app.replay.honesty import Honesty
+from app.replay.sweeps import Parity
+from app.replay.trials import Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +35,33 @@ class TwoTiers:
 
 
 @dataclass(frozen=True, slots=True)
+class UpperBound:
+    """A router that knows the grade of every tier's answer to all other questions.
+
+    Nobody can run it. The dial of `settings` is the accuracy (of 1) that a mean call of the dearest
+    tier must buy; `auc` says how well each tier's accuracy near a question tells right from wrong.
+    """
+
+    settings: list[Setting]
+    aiq: float | None
+    aiq_over_mixtures: Estimated | None
+    auc: dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyReport:
     """One policy over all orders.
 
-    `gain_over_first` is its accuracy minus the first policy's, `gain_over_top` minus the top
-    tier's, `gain_over_mixtures` minus that of the best mixture of fixed tiers at the same cost.
+    `parity` is the cheapest setting not worse than the first policy by the margin, and None for the
+    first one. `gain_over_first` is its accuracy minus the first policy's, `gain_over_top` minus the
+    top tier's, `gain_over_mixtures` minus that of the best mixture of fixed tiers at the same cost.
     `cost_of_top` is its cost over the top tier's. `hindsight` is the cheapest program at least as
     accurate. `streams` has one run each in the file's order and topic after topic. `aiq` is over
     the sweep where there is one, else over the single point; `aiq_with_tiers` lets coins mix the
     fixed tiers in, so what it has over the mixtures' is what the policy adds to them.
+    `aiq_over_mixtures` and, for every other policy that was swept, `aiq_over` are differences of
+    `aiq`: the mean gap between two curves. `estimates` are looked at from the first question on,
+    and from the 500th.
     """
 
     policy: str
@@ -62,6 +79,7 @@ class PolicyReport:
     latency_p95_s: float
     calibration: Calibration | None
     milestones: list[Milestone]
+    parity: Parity | None
     gain_over_first: Estimated | None
     gain_over_top: Estimated
     gain_over_mixtures: Estimated
@@ -71,18 +89,28 @@ class PolicyReport:
     settings: list[Setting]
     aiq: float | None
     aiq_with_tiers: float | None
+    aiq_over_mixtures: Estimated | None
+    aiq_over: dict[str, Estimated]
     two_tiers: TwoTiers | None
+    estimates: dict[int, Reliability]
+    honesty: Honesty
+    trials: list[Trial]
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
-    """Everything a replay found. `judge` says who judged, and whether that was simulated."""
+    """Everything a replay found. `judge` says who judged, and whether that was simulated.
+
+    `margin` is by how much a setting may be worse and still count as not worse, stated beforehand.
+    `agreement` is the best program that goes by agreement and pays no judge, known in hindsight.
+    """
 
     queries: int
     left_out: int
     judge: str
     orders: int
     seed: int
+    margin: float
     tiers: tuple[str, ...]
     priors: tuple[float, ...]
     fixed: dict[str, Point]
@@ -90,112 +118,10 @@ class ReplayReport:
     mixtures_aiq: float | None
     oracle: Point
     programs: list[Program]
+    agreement: Program | None
+    upper_bound: UpperBound
     policies: list[PolicyReport]
 
     def to_json(self) -> str:
-        return orjson.dumps(self, option=orjson.OPT_INDENT_2).decode()
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """One policy's runs: at its own setting, along other streams, and over its dial."""
-
-    choice: Choice
-    runs: Runs
-    streams: dict[str, Runs]
-    settings: list[tuple[float, Runs]]
-
-
-def build_report(
-    course: Course,
-    truth: Truth,
-    replayed: Sequence[Replayed],
-    *,
-    judge: str,
-    left_out: int,
-    orders: int,
-    seed: int,
-) -> ReplayReport:
-    """The report on these runs."""
-    yardstick = Yardstick(
-        names=tuple(tier.name for tier in course.tiers),
-        truth=truth,
-        fixed=fixed_points(truth),
-        programs=programs(course, truth),
-        bootstrap=Bootstrap(orders=orders, queries=len(course.recordings), seed=seed),
-        first=replayed[0].runs,
-    )
-    return ReplayReport(
-        queries=len(course.recordings),
-        left_out=left_out,
-        judge=judge,
-        orders=orders,
-        seed=seed,
-        tiers=yardstick.names,
-        priors=tuple(tier.prior for tier in course.tiers),
-        fixed=dict(zip(yardstick.names, yardstick.fixed, strict=True)),
-        mixtures=upper_hull(yardstick.fixed),
-        mixtures_aiq=aiq(yardstick.fixed, yardstick.fixed),
-        oracle=oracle_point(truth),
-        programs=list(yardstick.programs),
-        policies=[yardstick.measure(each) for each in replayed],
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Yardstick:
-    """What every policy is measured against; `first` are the runs of the first one."""
-
-    names: tuple[str, ...]
-    truth: Truth
-    fixed: Sequence[Point]
-    programs: Sequence[Program]
-    bootstrap: Bootstrap
-    first: Runs
-
-    def measure(self, replayed: Replayed) -> PolicyReport:
-        """The report on one policy."""
-        runs, draws = replayed.runs, self.bootstrap
-        by_order = runs.correct.mean(axis=1)
-        reached = [p for p in self.programs if p.point.accuracy >= runs.point.accuracy]
-        settings = [Setting(dial, each.point) for dial, each in replayed.settings]
-        points = [setting.point for setting in settings] or [runs.point]
-        gain = None if runs is self.first else draws.mean(runs.correct - self.first.correct)
-        return PolicyReport(
-            policy=str(replayed.choice),
-            point=runs.point,
-            accuracy=draws.mean(runs.correct),
-            usd_per_1000=draws.mean(PER * runs.usd),
-            by_order=(float(by_order.min()), float(by_order.max())),
-            purposes_usd={purpose: runs.usd_per_1000(purpose) for purpose in PURPOSES},
-            starts=self._by_tier(runs.shares("start", len(self.names))),
-            finals=self._by_tier(runs.shares("final", len(self.names))),
-            answers_per_query=runs.mean("answers"),
-            judgements_per_query=runs.mean("judgements"),
-            judgements_without_verdict=runs.mean("silent"),
-            latency_p50_s=runs.latency_s(50),
-            latency_p95_s=runs.latency_s(95),
-            calibration=runs.calibration(),
-            milestones=runs.milestones(),
-            gain_over_first=gain,
-            gain_over_top=draws.mean(runs.correct - self.truth.correct[-1]),
-            gain_over_mixtures=draws.over_mixtures(runs, self.truth),
-            cost_of_top=draws.ratio(runs.usd, self.truth.usd[-1]),
-            hindsight=min(reached, key=lambda p: p.point.usd, default=None),
-            streams={name: each.point for name, each in replayed.streams.items()},
-            settings=settings,
-            aiq=aiq(points, self.fixed),
-            aiq_with_tiers=aiq([*points, *self.fixed], self.fixed),
-            two_tiers=_two_tiers(replayed, self.fixed) if len(self.names) == TWO_TIERS else None,
-        )
-
-    def _by_tier(self, shares: Sequence[float]) -> dict[str, float]:
-        return dict(zip(self.names, shares, strict=True))
-
-
-def _two_tiers(replayed: Replayed, fixed: Sequence[Point]) -> TwoTiers:
-    weak, strong = (point.accuracy for point in fixed)
-    runs = [each for _, each in replayed.settings] or [replayed.runs]
-    shares = [Share(each.shares("final", TWO_TIERS)[1], each.point.accuracy) for each in runs]
-    half, most = (cpt(shares, weak, strong, wanted) for wanted in RECOVERED)
-    return TwoTiers(apgr(shares, weak, strong), half, most)
+        options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+        return orjson.dumps(self, option=options).decode()

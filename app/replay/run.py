@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from app.afterwards import Afterwards, Unmetered
 from app.conversations import Conversations
-from app.embedder import Embedder
+from app.embedder import Embedder, question_text
 from app.events import Order, Settled
 from app.judge.arbiter import arbiter_rule
 from app.lessons import Teacher
 from app.policy import Policy
 from app.records import Record
-from app.replay.ladders import build_tiers, ladder_for
+from app.replay.bootstrap import Floats
+from app.replay.ladders import MOST_TIERS, build_tiers, ladder_for
 from app.replay.memory import MemoryRecorder, MemoryStore
 from app.replay.recordings import Recording
 from app.replay.stand_ins import (
@@ -52,6 +53,7 @@ OUTCOME = np.dtype(
         ("judgements", np.int16),
         ("silent", np.int16),
         ("believed", np.float64),
+        ("estimates", np.float64, (MOST_TIERS,)),
         ("start_correct", np.bool_),
         ("latency_s", np.float64),
     ]
@@ -61,10 +63,12 @@ Outcomes = npt.NDArray[np.void]
 
 `start` and `final` are positions on the ladder; `silent` counts judgements without a verdict;
 `believed` is the starting tier's estimated accuracy (NaN where the policy has none), and
-`start_correct` whether that tier's answer is right.
+`start_correct` whether that tier's answer is right. `estimates` has every tier's, lowest first, NaN
+where there is none.
 """
 
 Advance = Callable[[], None]
+Watch = Callable[[Record], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +119,15 @@ async def run(
     *,
     seed: int,
     advance: Advance = lambda: None,
+    watch: Watch = lambda _: None,
 ) -> Outcomes:
     """What became of every question, in this order, from an empty store."""
     stage = _stage(course, seed)
     outcomes = np.zeros(len(order), dtype=OUTCOME)
     for position, query in enumerate(order):
-        outcomes[position] = _outcome(
-            await decide(course, stage, policy, position, query), course, query
-        )
+        record = await decide(course, stage, policy, position, query)
+        outcomes[position] = _outcome(record, course, query)
+        watch(record)
         advance()
         await asyncio.sleep(0)  # nothing else waits, so this is where Ctrl-C gets in
     return outcomes
@@ -200,7 +205,8 @@ def _outcome(record: Record, course: Course, query: int) -> tuple[object, ...]:
         raise RuntimeError("a replayed question was not answered")
     start, final = names.index(record.start.tier), names.index(served.tier)
     answers = course.recordings[query].answers
-    estimate = record.start.estimates.get(record.start.tier)
+    estimates = [record.start.estimates.get(name) for name in names]
+    believed = [math.nan if known is None else known.accuracy for known in estimates]
     costs_usd = record.costs_usd()
     judged = [v for attempt in record.attempts for v in attempt.verdicts if not v.exact]
     return (
@@ -215,10 +221,24 @@ def _outcome(record: Record, course: Course, query: int) -> tuple[object, ...]:
         len(record.attempts),
         len(judged),
         sum(verdict.valid is None for verdict in judged),
-        math.nan if estimate is None else estimate.accuracy,
+        believed[start],
+        [*believed, *[math.nan] * (MOST_TIERS - len(names))],
         answers[course.tiers[start].model].correct,
         record.latency_s,
     )
+
+
+async def vectors(course: Course) -> Floats:
+    """The questions' vectors, as the loop gets them; zeros where there is none.
+
+    Shape: (queries, dimension).
+    """
+    found = np.zeros((len(course.requests), course.embedder.dimension))
+    for at, request in enumerate(course.requests):
+        vector = await course.embedder.embed(question_text(request))
+        if vector is not None:
+            found[at] = vector
+    return found
 
 
 def shuffled(course: Course, seed: int) -> list[int]:

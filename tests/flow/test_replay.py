@@ -140,7 +140,7 @@ async def test_no_decision_depends_on_what_is_correct(name: str) -> None:
 
 async def test_the_running_gateway_decides_the_same_on_the_same_records(tmp_path: Path) -> None:
     laid_out = course(lessons(), priors=(0.55, 0.65, 0.9))
-    judged: Json = {"judge": {"by": "next"}}
+    judged: Json = {"judge": {"by": "next"}, "policy": "llm_at"}
     settings = build_settings(
         {
             "providers": {PROVIDER: {"base_url": UNUSED_URL}},

@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 
 from app.replay.baselines import fixed_points, oracle_point, programs, truth_of
-from app.replay.figures import Bootstrap, Runs
+from app.replay.bootstrap import Bootstrap
+from app.replay.figures import Runs
 from app.replay.run import OUTCOME, Outcomes
+from app.replay.sweeps import Areas, spent_by
 from tests.support.recordings import answer, course, four
 
 
 def outcomes(*rows: Mapping[str, object]) -> Outcomes:
     """A stream of these outcomes; what is not given is zero."""
     made = np.zeros(len(rows), dtype=OUTCOME)
-    made["believed"] = math.nan
+    made["believed"] = made["estimates"] = math.nan
     for position, row in enumerate(rows):
         made[position]["query"] = position
         for name, value in row.items():
@@ -159,7 +161,8 @@ def test_the_gain_over_mixtures_is_zero_for_a_fixed_tier_itself() -> None:
         for right, usd in zip(truth.correct[1], truth.usd[1], strict=True)
     ]
     runs = Runs([outcomes(*rows)])
-    gain = Bootstrap(orders=1, queries=4, seed=1).over_mixtures(runs, truth)
+    bootstrap = Bootstrap(orders=1, queries=4, seed=1)
+    gain = Areas(truth, bootstrap).gain_over_mixtures(spent_by(runs))
 
     # medium is on the hull: small .25 at 1, medium .5 at 10, large .75 at 100.
     assert (runs.point.usd, runs.point.accuracy) == pytest.approx((10, 0.5))

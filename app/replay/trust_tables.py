@@ -1,0 +1,106 @@
+"""Tables of whether a policy can be relied on: its estimates, its own reports, its scenarios."""
+
+from collections.abc import Iterator
+
+from app.replay.grids import Grid, cell, grid, maybe, points, ratio
+from app.replay.honesty import Reported
+from app.replay.report import PolicyReport, ReplayReport
+from app.replay.trials import Traffic, Trial
+from app.sightings import SERVED
+
+ALARMS_PER = 5000
+
+
+def tables(report: ReplayReport) -> Iterator[Grid]:
+    """Those there is something to say in."""
+    if any(policy.estimates for policy in report.policies):
+        yield estimates(report)
+    if any(_is_audited(policy) for policy in report.policies):
+        yield reports(report)
+    trials = [trial for policy in report.policies for trial in policy.trials]
+    if trials:
+        yield scenarios(trials)
+    if any(trial.served for trial in trials):
+        yield traffic(trials)
+
+
+def estimates(report: ReplayReport) -> Grid:
+    """Every tier's estimate against the truth, beside what full labels could tell."""
+    heads = ("compared", "skill", "ECE", *report.tiers)
+    rows = [
+        [
+            policy.policy if not after else f"{policy.policy}, after {after}",
+            f"{found.comparisons:,}",
+            maybe(found.skill, "+.3f"),
+            f"{found.ece:.3f}",
+            *(maybe(found.auc[tier], ".3f") for tier in report.tiers),
+        ]
+        for policy in report.policies
+        for after, found in policy.estimates.items()
+    ]
+    bound = report.upper_bound.auc
+    aucs = [maybe(bound[tier], ".3f") for tier in report.tiers]
+    rows.append(["full labels", "", "", "", *aucs])
+    title = "Estimates: Brier skill over running rates; ECE; AUC by tier, leave-one-out at the end"
+    return grid(title, heads, rows)
+
+
+def reports(report: ReplayReport) -> Grid:
+    """What the gateway would say of itself, less what was."""
+    heads = ("served", *report.tiers, f"alarms per {ALARMS_PER:,}")
+    rows = [
+        [
+            policy.policy,
+            *(_error(policy.honesty.accuracy[name]) for name in (SERVED, *report.tiers)),
+            f"{ALARMS_PER * policy.honesty.alarms / policy.honesty.requests:.1f}",
+        ]
+        for policy in report.policies
+        if _is_audited(policy)
+    ]
+    title = "Accuracy as the gateway would report it, less the truth: points (of the worst order)"
+    return grid(title, heads, rows)
+
+
+def scenarios(trials: list[Trial]) -> Grid:
+    """Each scenario beside the plain stream."""
+    heads = ("plain", "there", "points", "x cost")
+    rows = []
+    for trial in trials:
+        compared = (cell(trial.plain), cell(trial.point), points(trial.gain), ratio(trial.cost))
+        rows.append([f"{trial.scenario}, {trial.policy}", *compared])
+        if trial.trap is not None:
+            trap = trial.trap
+            name = f"  from {trap.after:,} on, over {trap.good}"
+            rows.append([name, "", "", points(trap.gain), ratio(trap.cost)])
+    return grid("Scenarios: the policy against itself in the plain stream", heads, rows)
+
+
+def traffic(trials: list[Trial]) -> Grid:
+    """How the traffic of the tier in question went."""
+    heads = ("tier", "before", "just after", "in the end", "without it", "80 % there after")
+    rows = [
+        [f"{trial.scenario}, {trial.policy}, {what}", trial.tier or "", *_traffic(found)]
+        for trial in trials
+        for what, found in (("starts", trial.starts), ("served", trial.served))
+        if found is not None
+    ]
+    return grid(
+        "Traffic of the tier it is about (near what was planted; of fall: all)", heads, rows
+    )
+
+
+def _is_audited(policy: PolicyReport) -> bool:
+    return any(reported.n_eff for reported in policy.honesty.accuracy.values())
+
+
+def _error(reported: Reported) -> str:
+    """The mean error, and the largest of an order."""
+    if reported.error is None or reported.worst is None:
+        return f"— (of {reported.n_eff:.0f})"
+    return f"{100 * reported.error:+.1f} ({100 * reported.worst:.1f})"
+
+
+def _traffic(found: Traffic) -> list[str]:
+    shares = (found.before, found.after, found.eventual, found.plain)
+    moved = "—" if found.moved_after is None else f"{found.moved_after:,} questions"
+    return [*(f"{share:.0%}" for share in shares), moved]
