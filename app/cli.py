@@ -1,4 +1,4 @@
-"""The command line: `serve`, `demo`, `replay`, `records`, `check`."""
+"""The command line: `serve`, `demo`, `warmup`, `replay`, `records`, `check`."""
 
 import argparse
 import asyncio
@@ -29,6 +29,7 @@ from app.sandbox.screen import progress_bar, show
 from app.serving import Listening, serving
 from app.settings import Settings
 from app.upstreams.transport import build_client
+from app.warmup import command as warmup
 
 FAILED = 1
 WRONG_USE = 2
@@ -69,6 +70,14 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--serve", action="store_true", help="keep serving afterwards")
     demo.add_argument("--json", action="store_true", help="the figures as JSON")
     demo.set_defaults(command=_demo)
+
+    warmed = commands.add_parser(
+        "warmup", help="have all tiers answer some of your own prompts, to start from"
+    )
+    _add_config(warmed)
+    warmed.add_argument("--sandbox", action="store_true", help="with simulated models")
+    warmup.add_options(warmed)
+    warmed.set_defaults(command=_warmup)
 
     replayed = commands.add_parser("replay", help="run policies over recorded answers")
     replay.add_options(replayed)
@@ -133,6 +142,17 @@ async def _demo(given: argparse.Namespace) -> int:
                 _say(f"Still serving on {listening.url}/v1; stop with Ctrl-C")
                 await _until_signal(listening)
     return 0
+
+
+async def _warmup(given: argparse.Namespace) -> int:
+    logs.configure("ERROR")  # what else goes wrong is counted, and told in the end
+    serve = "autoshift serve" + (" --sandbox" if given.sandbox else "")
+    if given.config is not None:
+        serve += f" --config {given.config}"
+    if not given.sandbox:
+        return await warmup.run(given, load_settings(given.config), serve=serve)
+    async with _sandbox(given.config) as settings:
+        return await warmup.run(given, settings, serve=serve)
 
 
 async def _replay(given: argparse.Namespace) -> int:

@@ -102,6 +102,11 @@ class Conversations:
         )
 
 
+def named(name: str) -> str:
+    """What stands on the records of a conversation that its client has named so."""
+    return _digest(["named", name])
+
+
 def reports_failure(message: Json) -> bool:
     """Whether a tool's result says that the call itself went wrong.
 
@@ -137,7 +142,7 @@ class _Memory(Generic[_Value]):
 def _key(request: ChatRequest) -> str | None:
     """The client's own name for it, else a digest of how it began; None for a beginning."""
     if request.extension.conversation is not None:
-        return _digest(["named", request.extension.conversation])
+        return named(request.extension.conversation)
     for message in request.messages:
         if message["role"] == "assistant":
             ids = [str(call.get("id")) for call in message.get("tool_calls") or []]
