@@ -136,6 +136,11 @@ class Lessons:
     propensities: dict[str, float]
     drawn: tuple[str, ...] = ()
 
+    @property
+    def certain(self) -> bool:
+        """Whether all of it was certain, as in a warm-up: that is paid apart, and served nobody."""
+        return self.propensities.get("full", 0.0) >= 1
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from app.archive import Archive
 from app.conversations import named
-from app.errors import GatewayError
+from app.errors import GatewayError, StoreError
 from app.events import Order
 from app.labels import lessons_of
 from app.parts import Parts, new_id
@@ -29,7 +29,7 @@ class Outcome:
     """What came of it: a record for every prompt that was begun, its lesson included.
 
     `spent_usd` is what is known of it. `ended` is `too dear` where the ceiling was reached, `not
-    kept` where a record could not be written down: nobody pays for what is forgotten.
+    kept` where a record could not be written down or read: nobody pays for what is forgotten.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -50,7 +50,7 @@ class Run:
         self._workers: list[asyncio.Task[None]] = []
 
     async def all(self, prompts: Iterable[Prompt], *, at_once: int) -> Outcome:
-        """Ask them all. Errors: StoreError."""
+        """Ask them all. Errors: none of a provider's or the store's."""
         waiting = iter(prompts)
         async with asyncio.TaskGroup() as tasks:
             for _ in range(at_once):
@@ -99,7 +99,10 @@ class Run:
 
     async def _take(self, record_id: str) -> Record | None:
         """Count the record as it was written down, if it was."""
-        record = await self._parts.recorder.get(record_id, tenant=TENANT)
+        try:
+            record = await self._parts.recorder.get(record_id, tenant=TENANT)
+        except StoreError:
+            record = None
         if record is None:
             self._end("not kept")
         else:

@@ -129,8 +129,9 @@ def show(report: WarmupReport, console: Console, *, serve: str, policy: str) -> 
     if report.outcome.ended != "done":
         _say(console, f"{_ENDS[report.outcome.ended]} {_AGAIN}")
     if report.answered or report.already:
-        _say(console, f"Next: `{escape(serve)}`: its policy starts from these records.")
-        if policy not in {"value", "auto:value"}:
+        told = f"Next: `{escape(serve)}`: its policy starts from these records."
+        console.print(told, highlight=False, soft_wrap=True)
+        if policy != "value":
             _say(
                 console,
                 f"The configured policy, {escape(policy)}, goes by judged answers of its own "
