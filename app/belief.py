@@ -60,14 +60,26 @@ def joint(accuracies: Sequence[float]) -> Belief:
 
     The tiers' successes share a normal variable, taken at six equally likely values.
     """
-    ease = np.array([_NORMAL.inv_cdf(accuracy) for accuracy in accuracies])
-    scaled = (ease[:, None] + CORRELATION**0.5 * _NODES) / (1 - CORRELATION) ** 0.5
-    right = np.array([[_NORMAL.cdf(value) for value in row] for row in scaled.tolist()])
+    return _joint(tuple(round(accuracy, 3) for accuracy in accuracies))
+
+
+@lru_cache(maxsize=256)
+def _joint(accuracies: tuple[float, ...]) -> Belief:
+    right = np.array([_rights(accuracy) for accuracy in accuracies])
     likely = np.ones((1, len(_NODES)))
     for tier in right:
         likely = np.concatenate((likely * (1 - tier), likely * tier))
     states = likely.mean(axis=1)
-    return np.concatenate((states * (1 - TRAPS), states * TRAPS))
+    belief = np.concatenate((states * (1 - TRAPS), states * TRAPS))
+    belief.flags.writeable = False
+    return belief
+
+
+@lru_cache(maxsize=1024)
+def _rights(accuracy: float) -> tuple[float, ...]:
+    """How likely a tier of this accuracy is right at each node of the shared variable."""
+    ease, rest = _NORMAL.inv_cdf(accuracy), (1 - CORRELATION) ** 0.5
+    return tuple(_NORMAL.cdf((ease + CORRELATION**0.5 * node) / rest) for node in _NODES.tolist())
 
 
 def chance_right(belief: Belief) -> Array:

@@ -10,6 +10,7 @@ from random import Random
 from typing import TypeAlias
 
 from app.belief import Rates, Relation
+from app.drift import Drift
 from app.records import Lessons
 
 DECAY = 0.998
@@ -19,6 +20,10 @@ RATE_MIN, RATE_MAX = 0.02, 0.98
 JUDGE_PRIOR = (9.0, 1.0, 4.0, 6.0)
 """Counts before any: right and judged valid, right and not, wrong and judged valid, wrong and not.
 """
+CHANGE_WEIGHT = 5.0
+"""What is left of a tier's labels when it has changed."""
+CHANGE_DISCOUNT = 0.1
+"""What a neighbour's label from before counts for."""
 LESSON_SHARE = 0.05
 """Of all spend, what lessons may cost."""
 FULL_SHARE = 0.5
@@ -44,6 +49,18 @@ class Fading:
     total: float = 0.0
     weight: float = 0.0
     added: int = 0
+    reset: int = 0
+
+    def mean(self, prior: Amount = (0.0, 0.0), usual: float = 0.0) -> float:
+        """The mean so far, with a prior that is forgotten as well; `usual` where there is none."""
+        left = DECAY**self.added
+        weight = self.weight + left * prior[1]
+        return (self.total + left * prior[0]) / weight if weight > 0 else usual
+
+    def restart(self, amount: Amount) -> None:
+        """Forget everything but this much."""
+        self.total, self.weight = amount
+        self.reset = self.added
 
     def add(self, amount: Amount) -> int:
         """Take it into account; its number, by which it can be corrected."""
@@ -54,9 +71,14 @@ class Fading:
 
     def correct(self, number: int, old: Amount, new: Amount) -> None:
         """Put one amount in the place of another, as old as that is by now."""
+        if number <= self.reset:
+            return
         left = DECAY ** (self.added - number)
         self.total += left * (new[0] - old[0])
         self.weight = max(0.0, self.weight + left * (new[1] - old[1]))
+
+
+_EMPTY = Fading()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +124,9 @@ class Ledger:
 
     spent_usd: float = 0.0
     lessons_usd: float = 0.0
+    changed_s: dict[str, float] = field(default_factory=dict)
+    _drifts: dict[str, Drift] = field(default_factory=dict)
+    _models: dict[str, set[str]] = field(default_factory=dict)
     _sums: dict[Key, Fading] = field(default_factory=dict)
     _kept: OrderedDict[str, tuple[Bill, dict[Key, tuple[int, Amount]]]] = field(
         default_factory=OrderedDict
@@ -140,10 +165,14 @@ class Ledger:
         labels: Mapping[str, Label],
         judged: Iterable[Judged] = (),
         bill: Bill = Bill(),
-    ) -> None:
-        """Take in what a record teaches and cost; of one that was taken in before, what changed."""
+    ) -> list[str]:
+        """Take in what a record teaches and cost; of one that was taken in before, what changed.
+
+        The tiers that it had taught nothing about before.
+        """
         found = dict(_amounts(labels, judged, bill))
         paid, kept = self._kept.pop(record_id, (Bill(), {}))
+        had = set(kept)
         now: dict[Key, tuple[int, Amount]] = {}
         for key, amount in found.items():
             fading = self._sums.setdefault(key, Fading())
@@ -153,15 +182,43 @@ class Ledger:
             else:
                 fading.correct(*known, amount)
                 now[key] = (known[0], amount)
+        new = [key[1] for key in now if key[0] == "right" and key not in had]
         for key, (number, amount) in kept.items():
             self._sums[key].correct(number, amount, (0.0, 0.0))
         self._kept[record_id] = (bill, now)
         if len(self._kept) > REMEMBERED:
             self._kept.popitem(last=False)
         self.lessons_usd += bill.lessons_usd - paid.lessons_usd
-        self.spent_usd += (
-            bill.request_usd + bill.lessons_usd - paid.request_usd - paid.lessons_usd
-        )
+        self.spent_usd += bill.request_usd + bill.lessons_usd - paid.request_usd - paid.lessons_usd
+        return new
+
+    def watch(
+        self, labels: Mapping[str, Label], believed: Mapping[str, float], time_s: float
+    ) -> None:
+        """Look whether the tiers are still as good as was believed before the request."""
+        for tier, label in labels.items():
+            if tier not in believed or label.weight <= 0:
+                continue
+            drift = self._drifts.setdefault(tier, Drift())
+            change = drift.add(label.right, label.weight, believed[tier], time_s)
+            if change is not None:
+                self._change(tier, change.since_s, (change.right, change.weight))
+
+    def serve(self, models: Iterable[tuple[str, str]], time_s: float) -> None:
+        """Look whether the tiers' models are still the same ones."""
+        for tier, model in models:
+            known = self._models.setdefault(tier, {model})
+            if model not in known:
+                known.add(model)
+                self._change(tier, time_s, (0.0, 0.0))
+
+    def _change(self, tier: str, since_s: float, amount: Amount) -> None:
+        """From now on, what was known of the tier counts for little."""
+        self.changed_s[tier] = since_s
+        fading = self._sums.get(("right", tier))
+        if fading is not None:
+            before = CHANGE_WEIGHT * fading.mean(usual=0.5)
+            fading.restart((before + amount[0], CHANGE_WEIGHT + amount[1]))
 
     def draw(
         self,
@@ -188,11 +245,7 @@ class Ledger:
         return Lessons(chances, tuple(c for c, chance in chances.items() if rng.random() < chance))
 
     def _mean(self, key: Key, prior: Amount | None, usual: float = 0.0) -> float:
-        fading = self._sums.get(key)
-        total, weight = prior or (0.0, 0.0)
-        if fading is not None:
-            total, weight = total + fading.total, weight + fading.weight
-        return total / weight if weight > 0 else usual
+        return self._sums.get(key, _EMPTY).mean(prior or (0.0, 0.0), usual)
 
 
 class Learner:

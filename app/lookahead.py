@@ -9,12 +9,14 @@ Source: cascade routing (Dekoninck et al. 2025) for the exchange of accuracy aga
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from app.belief import RELATIONS, Array, Belief, Ran, Rates, Space, relation_of, space
+
+Indices: TypeAlias = npt.NDArray[np.intp]
 
 TIE = 0.01
 """What is better by less than this is not worth its price."""
@@ -82,7 +84,7 @@ def steps(
     """
     plan = _plan(situation, depth)
     costs = [*ask_costs, *judge_costs]
-    return list(plan.under(belief / belief.sum(), costs).steps(plan.root))
+    return list(plan.under(belief / belief.sum(), costs).steps())
 
 
 def best(open_steps: Sequence[tuple[float, Step]]) -> Step | None:
@@ -97,7 +99,7 @@ def best(open_steps: Sequence[tuple[float, Step]]) -> Step | None:
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    """A step, and the points it may lead to; `cost` is its position among the costs."""
+    """A step from a node, and the points it may lead to; `cost` is its position among the costs."""
 
     do: Literal["judge", "ask"]
     tier: int
@@ -115,6 +117,23 @@ class _Node:
 
 
 @dataclass(frozen=True, slots=True)
+class _Level:
+    """The nodes with choices that are equally far ahead.
+
+    Shapes: `node` (nodes,); `cost` and `owner` (choices,), the place of its cost and of its node;
+    `outcome` (outcomes,), nodes of the next level; `of_choice` where each choice's outcomes begin,
+    `of_node` where each node's choices begin.
+    """
+
+    node: Indices
+    cost: Indices
+    owner: Indices
+    outcome: Indices
+    of_choice: Indices
+    of_node: Indices
+
+
+@dataclass(frozen=True, slots=True)
 class _Plan:
     """All that can happen from a situation.
 
@@ -125,62 +144,89 @@ class _Plan:
     root: _Node
     reached: Array
     rights: Array
-    first: npt.NDArray[np.intp]
+    first: Indices
+    levels: tuple[_Level, ...]
 
     def under(self, belief: Belief, costs: Sequence[float]) -> "_Outlook":
+        """Every node's value under this belief, from the farthest to the root."""
         rights = self.rights @ belief
         served = np.maximum.reduceat(rights, self.first)
-        return _Outlook(self, costs, rights, served.tolist(), (self.reached @ belief).tolist())
+        reached = self.reached @ belief
+        values, price = served.copy(), np.array(costs)
+        after: Array = np.zeros(0)
+        for level in self.levels:
+            won = np.add.reduceat(values[level.outcome], level.of_choice)
+            after = won - reached[level.owner] * price[level.cost]
+            best_after = np.maximum.reduceat(after, level.of_node)
+            values[level.node] = np.maximum(values[level.node], best_after)
+        return _Outlook(self, costs, rights, served, reached, values, after)
 
 
 @dataclass(frozen=True, slots=True)
 class _Outlook:
-    """A plan under one belief. Units: `Step.value`, times the probability of getting there."""
+    """A plan under one belief. `after` is what each choice at the root leads to.
+
+    Units: `Step.value`, times the probability of getting there.
+    """
 
     plan: _Plan
     costs: Sequence[float]
     rights: Array
-    served: list[float]
-    reached: list[float]
+    served: Array
+    reached: Array
+    values: Array
+    after: Array
 
-    def steps(self, node: _Node) -> Iterator[tuple[float, Step]]:
-        """The steps open at this node."""
-        if node.served:
-            yield 0.0, Step("serve", self._tier_served(node), self.served[node.index])
-        for choice in node.choices:
+    def steps(self) -> Iterator[tuple[float, Step]]:
+        """The steps open at the root."""
+        root = self.plan.root
+        if root.served:
+            yield 0.0, Step("serve", self._tier_served(root), float(self.served[0]))
+        for choice, value in zip(root.choices, self.after.tolist(), strict=True):
             final = choice.do == "ask" and all(
                 self._serves(outcome, choice.tier) for outcome in choice.outcomes
             )
-            yield (
-                self.costs[choice.cost],
-                Step(choice.do, choice.tier, self._after(node, choice), final),
-            )
-
-    def _value(self, node: _Node) -> float:
-        value = self.served[node.index]
-        for choice in node.choices:
-            value = max(value, self._after(node, choice))
-        return value
-
-    def _after(self, node: _Node, choice: _Choice) -> float:
-        spent = self.reached[node.index] * self.costs[choice.cost]
-        return sum(map(self._value, choice.outcomes)) - spent
+            yield self.costs[choice.cost], Step(choice.do, choice.tier, value, final)
 
     def _serves(self, node: _Node, tier: int) -> bool:
-        enough = self._value(node) - TIE * self.reached[node.index]
-        return self.served[node.index] >= enough and self._tier_served(node) == tier
+        enough = self.values[node.index] - TIE * self.reached[node.index]
+        return bool(self.served[node.index] >= enough) and self._tier_served(node) == tier
 
     def _tier_served(self, node: _Node) -> int:
         first = self.plan.first[node.index]
         return node.served[int(self.rights[first : first + len(node.served)].argmax())]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _plan(situation: Situation, depth: int) -> _Plan:
     planner = _Planner(space(situation.tiers))
     root = planner.node(situation, np.ones(2 ** (situation.tiers + 1)), depth)
     first = np.cumsum([0, *(len(rows) for rows in planner.rights[:-1])])
-    return _Plan(root, np.array(planner.reached), np.concatenate(planner.rights), first)
+    levels = tuple(_levels([root]))
+    return _Plan(root, np.array(planner.reached), np.concatenate(planner.rights), first, levels)
+
+
+def _levels(nodes: Sequence[_Node]) -> list[_Level]:
+    """The levels from these nodes on, the farthest first."""
+    open_nodes = [node for node in nodes if node.choices]
+    if not open_nodes:
+        return []
+    choices = [choice for node in open_nodes for choice in node.choices]
+    outcomes = [outcome for choice in choices for outcome in choice.outcomes]
+    level = _Level(
+        node=np.array([node.index for node in open_nodes]),
+        cost=np.array([choice.cost for choice in choices]),
+        owner=np.array([node.index for node in open_nodes for _ in node.choices]),
+        outcome=np.array([outcome.index for outcome in outcomes]),
+        of_choice=_starts([len(choice.outcomes) for choice in choices]),
+        of_node=_starts([len(node.choices) for node in open_nodes]),
+    )
+    return [*_levels(outcomes), level]
+
+
+def _starts(lengths: Sequence[int]) -> Indices:
+    """Where each of some runs begins, laid end to end."""
+    return np.cumsum([0, *lengths[:-1]])
 
 
 @dataclass(frozen=True, slots=True)

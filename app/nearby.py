@@ -1,16 +1,22 @@
 """What similar records and the ledger say of a question: each tier's accuracy and cost."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
+from math import inf
+from typing import TypeAlias
 
-from app.belief import RELATIONS, Belief, joint
-from app.labels import Taught, judged_by_coin, lessons_of, taught
-from app.learner import Bill, Learner, Ledger
+import numpy as np
+import numpy.typing as npt
+
+from app.belief import RELATIONS, Belief, Rates, joint
+from app.labels import DISCERNMENT_MIN, Opinion, judged_by_coin, lessons_of, taught
+from app.learner import CHANGE_DISCOUNT, Bill, Label, Learner, Ledger
 from app.moving import USUAL_OUTPUT_TOKENS
 from app.policy import Context
-from app.records import Estimate, Neighbour, Record, Usage
-from app.tiers import TierLadder
+from app.records import Attempt, Estimate, Neighbour, Record, Usage, Verdict
+from app.tiers import Tier, TierLadder
 
 SHRINKAGE = 8.0
 """How many neighbours' worth of evidence a running rate or cost stands for."""
@@ -23,32 +29,49 @@ CHEAPEST_USD = 1e-4
 FACTS_KEPT = 50_000
 VIEWS_KEPT = 256
 
+Facts: TypeAlias = npt.NDArray[np.float64]
+"""What a record says of each tier. Shape: (tiers, columns); a column is one of `Fact`."""
+
+
+class Fact(IntEnum):
+    """A column of the facts. All are linear, so neighbours can be summed before they are read.
+
+    `RIGHT` is a label's weight times how likely it is right. The judges' words are counted apart
+    by how the answer stood to others, as in `RELATIONS`: that there is one (`JUDGED`), that it was
+    valid (`VALID`), what undoes selection (`SHIFT`).
+    """
+
+    WEIGHT = 0
+    RIGHT = 1
+    JUDGED = 2
+    VALID = 5
+    SHIFT = 8
+    ASKED = 11
+    ASKED_USD = 12
+    COUNTED = 13
+    INPUT_TOKENS = 14
+    OUTPUT_TOKENS = 15
+    VERDICTS = 16
+    VERDICTS_USD = 17
+
+
+COLUMNS = 18
+
 
 @dataclass(frozen=True, slots=True)
 class View:
     """A question before anything ran. Units: USD, one a tier of the ladder, lowest first.
 
-    `belief` is about the tiers of the ladder, `top_usd` what a call of the top one costs on all
-    questions.
+    `belief` is about the tiers of the ladder, `rates` how well their answers are judged: by tier,
+    then as in `RELATIONS`. `top_usd` is what a call of the top tier costs on all questions.
     """
 
-    ledger: Ledger
     belief: Belief
     estimates: dict[str, Estimate]
+    rates: tuple[tuple[Rates, ...], ...]
     ask_usd: list[float]
     judge_usd: list[float]
     top_usd: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What is read off a record once."""
-
-    taught: tuple[Taught, ...]
-    bill: Bill
-
-
-_Weighted = Sequence[tuple[float, _Facts]]
 
 
 @dataclass(slots=True)
@@ -57,7 +80,9 @@ class Nearby:
 
     judge: Callable[[TierLadder, str], str | None]
     learner: Learner = field(default_factory=Learner)
-    _facts: OrderedDict[str, tuple[int, _Facts]] = field(default_factory=OrderedDict, repr=False)
+    _facts: OrderedDict[str, tuple[int, tuple[str, ...], Facts]] = field(
+        default_factory=OrderedDict, repr=False
+    )
     _views: OrderedDict[int, tuple[Context, View]] = field(default_factory=OrderedDict, repr=False)
 
     def view(self, context: Context) -> View:
@@ -76,97 +101,133 @@ class Nearby:
         return view
 
     def observe(self, record: Record) -> None:
-        """Learn from a record that is complete, its lessons over."""
-        ledger, facts = self.learner.ledger(record.tenant), self._read(record)
-        labels = {o.tier: o.label(ledger.rates(o.tier, o.relation)) for o in facts.taught}
-        ledger.learn(record.id, labels, judged_by_coin(record), facts.bill)
+        """Learn from a record, and again when more is known of it."""
+        ledger = self.learner.ledger(record.tenant)
+        labels = {o.tier: o.label(ledger.rates(o.tier, o.relation)) for o in taught(record)}
+        new = ledger.learn(record.id, labels, judged_by_coin(record), _bill(record))
+        estimates = record.start.estimates if record.start else {}
+        believed = {tier: estimate.accuracy for tier, estimate in estimates.items()}
+        models = ((a.tier, a.model) for a in _asked(record))
+        ledger.serve(((tier, model) for tier, model in models if model), record.time_s)
+        ledger.watch({tier: labels[tier] for tier in new}, believed, record.time_s)
 
     def _look(self, context: Context) -> View:
-        neighbours = context.neighbours
+        ladder, names = context.ladder, context.ladder.names
         ledger = self.learner.ledger(context.tenant)
-        known = [(weight, self._read(record)) for weight, record in _weighted(neighbours)]
-        names = context.ladder.names
-        usual_usd = _usual_costs(context)
-        mean_usd = {tier: ledger.ask_cost_usd(tier, usual_usd[tier]) for tier in names}
-        asked = [(weight, facts.bill.asked) for weight, facts in known]
-        judged = [(weight, facts.bill.judged) for weight, facts in known]
-        judge_usd = {
-            tier: ledger.judge_cost_usd(tier, mean_usd.get(by or tier, 0.0))
-            for tier, by in ((tier, self.judge(context.ladder, tier)) for tier in names)
-        }
-        estimates = _estimates(context.ladder, ledger, known)
+        rates = tuple(tuple(ledger.rates(tier, r) for r in RELATIONS) for tier in names)
+        near = self._near(context.neighbours, names, ledger.changed_s)
+        estimates = _estimates(ladder, ledger, rates, near)
+        mean_usd = _mean_costs(context, ledger)
+        judged_usd = [
+            ledger.judge_cost_usd(
+                tier, dict(zip(names, mean_usd, strict=True)).get(by or tier, 0.0)
+            )
+            for tier, by in ((tier, self.judge(ladder, tier)) for tier in names)
+        ]
+        ask_usd = [
+            _shrunk(_asked_usd(tier, near[at]), near[at, Fact.ASKED], usual_usd)
+            for at, (tier, usual_usd) in enumerate(zip(ladder, mean_usd, strict=True))
+        ]
         return View(
-            ledger=ledger,
             belief=joint([estimates[tier].accuracy for tier in names]),
             estimates=estimates,
-            ask_usd=_discounted(context, _near(mean_usd, asked)),
-            judge_usd=_near(judge_usd, judged),
-            top_usd=mean_usd[names[-1]],
+            rates=rates,
+            ask_usd=_discounted(context, ask_usd),
+            judge_usd=[
+                _shrunk(near[at, Fact.VERDICTS_USD], near[at, Fact.VERDICTS], usual_usd)
+                for at, usual_usd in enumerate(judged_usd)
+            ],
+            top_usd=mean_usd[-1],
         )
 
-    def _read(self, record: Record) -> _Facts:
+    def _near(
+        self,
+        neighbours: Sequence[Neighbour],
+        names: tuple[str, ...],
+        changed_s: Mapping[str, float],
+    ) -> Facts:
+        """What the neighbours say in sum, each by its similarity; little of a tier that changed."""
+        weights = _weights(neighbours)
+        if not len(weights):
+            return np.zeros((len(names), COLUMNS))
+        facts = np.array([self._read(n.record, names) for n in neighbours])
+        if not changed_s:
+            summed: Facts = np.tensordot(weights, facts, axes=1)
+            return summed
+        times_s = np.array([n.record.time_s for n in neighbours])
+        changes_s = np.array([changed_s.get(tier, -inf) for tier in names])
+        counts = np.where(times_s[:, None] < changes_s, CHANGE_DISCOUNT, 1.0) * weights[:, None]
+        counted: Facts = np.einsum("nt,ntc->tc", counts, facts)
+        return counted
+
+    def _read(self, record: Record, names: tuple[str, ...]) -> Facts:
         """The record's facts, read again only where evidence came in."""
         kept = self._facts.get(record.id)
-        if kept is not None and kept[0] == len(record.evidence):
-            return kept[1]
-        facts = _facts(record)
-        self._facts[record.id] = (len(record.evidence), facts)
+        if kept is not None and kept[0] == len(record.evidence) and kept[1] == names:
+            return kept[2]
+        facts = _facts(record, names)
+        self._facts[record.id] = (len(record.evidence), names, facts)
         if len(self._facts) > FACTS_KEPT:
             self._facts.popitem(last=False)
         return facts
 
 
-def _weighted(neighbours: Sequence[Neighbour]) -> list[tuple[float, Record]]:
-    nearest = max((n.similarity for n in neighbours), default=0.0)
+def _weights(neighbours: Sequence[Neighbour]) -> npt.NDArray[np.float64]:
+    """Shape: one a neighbour; none where nothing is near."""
+    similar = np.array([n.similarity for n in neighbours])
+    nearest = similar.max(initial=0.0)
     if nearest <= 0:
-        return []
-    return [(max(0.0, n.similarity / nearest) ** SHARPNESS, n.record) for n in neighbours]
+        return np.zeros(0)
+    weights: npt.NDArray[np.float64] = np.maximum(0.0, similar / nearest) ** SHARPNESS
+    return weights
 
 
-def _estimates(ladder: TierLadder, ledger: Ledger, known: _Weighted) -> dict[str, Estimate]:
+def _estimates(
+    ladder: TierLadder, ledger: Ledger, rates: Sequence[Sequence[Rates]], near: Facts
+) -> dict[str, Estimate]:
     """Each tier's accuracy: labels by similarity, shrunk to the tier's running rate."""
-    right = dict.fromkeys(ladder.names, 0.0)
-    total = dict.fromkeys(ladder.names, 0.0)
-    rates = {(tier, r): ledger.rates(tier, r) for tier in right for r in RELATIONS}
-    for similar, facts in known:
-        for one in facts.taught:
-            if one.tier in total:
-                label = one.label(rates[one.tier, one.relation])
-                right[one.tier] += similar * label.weight * label.right
-                total[one.tier] += similar * label.weight
     estimates = {}
-    for tier in ladder:
-        found, weight = right[tier.name], total[tier.name]
+    for tier, of_tier, facts in zip(ladder, rates, near.tolist(), strict=True):
+        weight, right = facts[Fact.WEIGHT], facts[Fact.RIGHT]
+        for r, (of_right, of_wrong) in enumerate(of_tier):
+            discernment = max(0.0, of_right - of_wrong)
+            valid = facts[Fact.VALID + r] - of_wrong * facts[Fact.JUDGED + r]
+            said = valid / max(discernment, DISCERNMENT_MIN) + facts[Fact.SHIFT + r]
+            weight += discernment**2 * facts[Fact.JUDGED + r]
+            right += discernment**2 * said
         rate = ledger.rate(tier.name, tier.prior)
-        accuracy = (found + SHRINKAGE * rate) / (weight + SHRINKAGE)
+        accuracy = (right + SHRINKAGE * rate) / (weight + SHRINKAGE)
         bounded = min(ACCURACY_MAX, max(ACCURACY_MIN, accuracy))
-        estimates[tier.name] = Estimate(bounded, tier.prior, found, weight - found)
+        estimates[tier.name] = Estimate(bounded, tier.prior, right, weight - right)
     return estimates
 
 
-def _near(
-    mean_usd: dict[str, float], costs: Iterable[tuple[float, Sequence[tuple[str, float]]]]
-) -> list[float]:
-    """Mean costs near the question, shrunk to those of all questions."""
-    total = {tier: SHRINKAGE * usd for tier, usd in mean_usd.items()}
-    weight = dict.fromkeys(mean_usd, SHRINKAGE)
-    for similar, paid in costs:
-        for tier, usd in paid:
-            if tier in total:
-                total[tier] += similar * usd
-                weight[tier] += similar
-    return [total[tier] / weight[tier] for tier in mean_usd]
+def _mean_costs(context: Context, ledger: Ledger) -> list[float]:
+    """What a call of each tier costs, taken over all questions.
 
-
-def _usual_costs(context: Context) -> dict[str, float]:
-    """What a call costs by its price; a guess from the tier below where that is unknown."""
-    usual: dict[str, float] = {}
+    Until it was asked: by its price; a guess from the tier below where that is unknown.
+    """
+    costs = []
     guess_usd = CHEAPEST_USD
     for tier in context.ladder:
         usd = tier.cost_usd(Usage(context.prompt_tokens, USUAL_OUTPUT_TOKENS))
-        usual[tier.name] = guess_usd if usd is None else usd
-        guess_usd = usual[tier.name] * DEARER
-    return usual
+        costs.append(ledger.ask_cost_usd(tier.name, guess_usd if usd is None else usd))
+        guess_usd = costs[-1] * DEARER
+    return costs
+
+
+def _asked_usd(tier: Tier, facts: npt.NDArray[np.float64]) -> float:
+    """What these calls cost at today's price."""
+    price = tier.price
+    if price is None or facts[Fact.COUNTED] < facts[Fact.ASKED]:
+        return float(facts[Fact.ASKED_USD])
+    tokens_usd = facts[Fact.INPUT_TOKENS] * price.input + facts[Fact.OUTPUT_TOKENS] * price.output
+    return float(tokens_usd) / 1_000_000
+
+
+def _shrunk(total_usd: float, weight: float, usual_usd: float) -> float:
+    """A mean cost near the question, shrunk to that of all questions."""
+    return float((total_usd + SHRINKAGE * usual_usd) / (weight + SHRINKAGE))
 
 
 def _discounted(context: Context, ask_usd: list[float]) -> list[float]:
@@ -182,21 +243,65 @@ def _discounted(context: Context, ask_usd: list[float]) -> list[float]:
     return [max(0.0, usd - saved_usd) if i == at else usd for i, usd in enumerate(ask_usd)]
 
 
-def _facts(record: Record) -> _Facts:
+def _facts(record: Record, names: Sequence[str]) -> Facts:
+    """The record's facts about these tiers."""
+    facts = np.zeros((len(names), COLUMNS))
+    for one in taught(record):
+        if one.tier in names:
+            _note_label(facts[names.index(one.tier)], one.evidence, one.shift)
+    for attempt in _asked(record):
+        if attempt.tier in names and attempt.cost_usd is not None:
+            _note_cost(facts[names.index(attempt.tier)], attempt.cost_usd, attempt.usage)
+    for tier, verdict in _judged(record):
+        if tier in names and verdict.cost_usd is not None:
+            facts[names.index(tier), Fact.VERDICTS] += 1
+            facts[names.index(tier), Fact.VERDICTS_USD] += verdict.cost_usd
+    return facts
+
+
+def _note_label(row: npt.NDArray[np.float64], evidence: Label | Opinion, shift: float) -> None:
+    if isinstance(evidence, Label):
+        row[Fact.WEIGHT] += evidence.weight
+        row[Fact.RIGHT] += evidence.weight * (evidence.right + shift)
+        return
+    r = RELATIONS.index(evidence.relation)
+    row[Fact.JUDGED + r] += 1
+    row[Fact.VALID + r] += evidence.valid
+    row[Fact.SHIFT + r] += shift
+
+
+def _note_cost(row: npt.NDArray[np.float64], cost_usd: float, usage: Usage | None) -> None:
+    row[Fact.ASKED] += 1
+    row[Fact.ASKED_USD] += cost_usd
+    if usage is not None:
+        row[Fact.COUNTED] += 1
+        row[Fact.INPUT_TOKENS] += usage.input_tokens
+        row[Fact.OUTPUT_TOKENS] += usage.output_tokens
+
+
+def _asked(record: Record) -> list[Attempt]:
+    """The answers there are, of the path and of lessons."""
+    lessons = [attempt for lesson in lessons_of(record) for attempt in lesson.attempts]
+    return [attempt for attempt in (*record.attempts, *lessons) if attempt.ended]
+
+
+def _judged(record: Record) -> list[tuple[str, Verdict]]:
+    """What judges said on the way and in lessons, and about whose answer."""
     lessons = list(lessons_of(record))
-    taught_by = [attempt for lesson in lessons for attempt in lesson.attempts]
-    judged = [(a.tier, v) for a in (*record.attempts, *taught_by) for v in a.verdicts]
-    judged += [(tier, v) for lesson in lessons for tier, v in lesson.verdicts.items()]
+    asked = [*record.attempts, *(attempt for lesson in lessons for attempt in lesson.attempts)]
+    said = [(attempt.tier, verdict) for attempt in asked for verdict in attempt.verdicts]
+    said += [each for lesson in lessons for each in lesson.verdicts.items()]
+    return [(tier, verdict) for tier, verdict in said if not verdict.exact]
+
+
+def _bill(record: Record) -> Bill:
     costs_usd = record.costs_usd()
     lessons_usd = costs_usd.pop("lesson") or 0.0
-    bill = Bill(
-        asked=_known((a.tier, a.cost_usd) for a in (*record.attempts, *taught_by) if a.ended),
-        judged=_known((tier, v.cost_usd) for tier, v in judged if not v.exact),
+    asked = ((attempt.tier, attempt.cost_usd) for attempt in _asked(record))
+    judged = ((tier, verdict.cost_usd) for tier, verdict in _judged(record))
+    return Bill(
+        asked=tuple((tier, usd) for tier, usd in asked if usd is not None),
+        judged=tuple((tier, usd) for tier, usd in judged if usd is not None),
         request_usd=sum(usd or 0.0 for usd in costs_usd.values()),
         lessons_usd=lessons_usd,
     )
-    return _Facts(taught(record), bill)
-
-
-def _known(costs: Iterable[tuple[str, float | None]]) -> tuple[tuple[str, float], ...]:
-    return tuple((tier, usd) for tier, usd in costs if usd is not None)

@@ -1,7 +1,7 @@
 """The ladder of tiers, cheapest first: what each costs, can do, and how long it may take."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -96,6 +96,10 @@ class TierLadder:
     """Tiers by rising price and skill; comparisons between tiers are by position."""
 
     tiers: tuple[Tier, ...]
+    names: tuple[str, ...] = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(tier.name for tier in self.tiers))
 
     def __iter__(self) -> Iterator[Tier]:
         return iter(self.tiers)
@@ -104,17 +108,13 @@ class TierLadder:
         return len(self.tiers)
 
     def __contains__(self, name: object) -> bool:
-        return any(tier.name == name for tier in self.tiers)
+        return name in self.names
 
     def __getitem__(self, name: str) -> Tier:
         for tier in self.tiers:
             if tier.name == name:
                 return tier
         raise KeyError(name)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(tier.name for tier in self.tiers)
 
     @property
     def lowest(self) -> Tier:

@@ -73,9 +73,11 @@ class Value:
         return {tier: min(1.0, max(0.0, right)) for tier, right in labels.items()}
 
     def observe(self, record: Record) -> None:
-        """Learn from a record that is complete, its lessons over."""
-        if not self._frozen:
-            self._nearby.observe(record)
+        """Learn from a record that is complete, its lessons over.
+
+        If it is frozen, it is shown only what was known at the start.
+        """
+        self._nearby.observe(record)
 
     def lessons(self, context: Context) -> Lessons | None:
         """What this request gets to teach; drawn before its first step."""
@@ -83,7 +85,7 @@ class Value:
             return None
         view, names = self._nearby.view(context), context.ladder.names
         judge_usd = zip(names[:-1], view.judge_usd, strict=False)
-        return view.ledger.draw(
+        return self._nearby.learner.ledger(context.tenant).draw(
             dict(zip(names, view.ask_usd, strict=True)),
             {tier: usd for tier, usd in judge_usd if self._judge(context.ladder, tier)},
             context.rng,
@@ -96,7 +98,12 @@ class Value:
 
     def _step(self, context: Context, view: View, attempts: Sequence[Attempt]) -> Step | None:
         names = context.ladder.names
-        belief, ran = after_attempts(view.belief, names, attempts, view.ledger.rates)
+        belief, ran = after_attempts(
+            view.belief,
+            names,
+            attempts,
+            lambda tier, relation: view.rates[names.index(tier)][RELATIONS.index(relation)],
+        )
         last = attempts[-1] if attempts else None
         moves = not context.single and not context.tool_turn
         situation = Situation(
@@ -106,7 +113,7 @@ class Value:
             judgeable=frozenset(
                 at for at, tier in enumerate(names) if moves and self._judge(context.ladder, tier)
             ),
-            rates=tuple(tuple(view.ledger.rates(t, r) for r in RELATIONS) for t in names),
+            rates=view.rates,
             judged=last is not None and (bool(last.verdicts) or not last.ended),
             comparable=_comparable(context, attempts),
         )

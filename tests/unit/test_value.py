@@ -18,6 +18,7 @@ from app.records import (
     AttemptOutcome,
     Estimate,
     Evidence,
+    Lessons,
     Neighbour,
     Record,
     Start,
@@ -43,7 +44,7 @@ def seeded(seed: int) -> Random:
 
 
 def context(*neighbours: Neighbour, ladder: TierLadder = LADDER) -> Context:
-    return Context(ladder, neighbours, seeded(0), prompt_tokens=100)
+    return Context(ladder, neighbours, seeded(0), prompt_tokens=100, tenant="local")
 
 
 def attempt(
@@ -80,6 +81,17 @@ def record(*attempts: Attempt, record_id: str = "r", start: Start | None = None)
         outcome="answered",
         start=start,
     )
+
+
+def with_lesson(told: Record, *lessons: Attempt, drawn: tuple[str, ...] = ("large",)) -> Record:
+    """The record, with these answers asked afterwards because of these coins."""
+    told.lessons = Lessons(dict.fromkeys((*TIERS, "full"), 0.1), drawn)
+    usd = sum(lesson.cost_usd or 0.0 for lesson in lessons)
+    usd += sum(v.cost_usd or 0.0 for lesson in lessons for v in lesson.verdicts)
+    told.evidence["lesson"] = Evidence(
+        "lesson", None, "lesson", told.time_s + 1, usd, attempts=lessons
+    )
+    return told
 
 
 def labels(*attempts: Attempt) -> dict[str, tuple[float, float]]:
@@ -305,13 +317,8 @@ def test_evidence_that_comes_in_late_changes_what_a_neighbour_says() -> None:
 def test_lessons_teach_how_far_the_judge_errs_and_are_paid_from_their_budget() -> None:
     nearby = Nearby(judge_rule("next"))
     for number in range(50):
-        nearby.observe(
-            record(
-                attempt("small", "x", VALID, cost_usd=0.01),
-                attempt("large", "y", arrived="lesson", cost_usd=0.1),
-                record_id=f"{number}",
-            )
-        )
+        told = record(attempt("small", "x", VALID, cost_usd=0.01), record_id=f"{number}")
+        nearby.observe(with_lesson(told, attempt("large", "y", arrived="lesson", cost_usd=0.1)))
 
     ledger = nearby.learner.ledger("local")
     assert ledger.rates("small", "unknown")[1] > 0.7
@@ -321,8 +328,11 @@ def test_lessons_teach_how_far_the_judge_errs_and_are_paid_from_their_budget() -
 
 def test_all_judging_of_a_full_lesson_is_paid_from_the_lessons_budget() -> None:
     nearby = Nearby(judge_rule("next"))
-    lessons = [attempt(tier, "x", arrived="lesson") for tier in ("medium", "large")]
-    nearby.observe(record(attempt("small", "x", VALID), *lessons))
+    lessons = [
+        attempt("medium", "x", VALID, arrived="lesson"),
+        attempt("large", "x", arrived="lesson"),
+    ]
+    nearby.observe(with_lesson(record(attempt("small", "x", VALID)), *lessons, drawn=("full",)))
 
     assert nearby.learner.ledger("local").lessons_usd == pytest.approx(0.003)
 
@@ -428,9 +438,14 @@ def test_shifted_labels_have_no_selection_left_in_them() -> None:
 
 def test_judges_are_measured_by_coins_and_not_by_climbs() -> None:
     climbed = record(attempt("small", "x", REFUSED), attempt("large", "y", arrived="after_reject"))
-    audited = record(attempt("small", "x", VALID), attempt("large", "y", arrived="lesson"))
+    audited = with_lesson(
+        record(attempt("small", "x", VALID)), attempt("large", "y", arrived="lesson")
+    )
+    both = record(attempt("small", "x", REFUSED), attempt("large", "y", arrived="after_reject"))
+    both.lessons = Lessons({"large": 0.1}, ("large",))
 
     assert list(judged_by_coin(climbed)) == []
+    assert [judged.valid for judged in judged_by_coin(both)] == [False]
     (judged,) = judged_by_coin(audited)
     assert (judged.tier, judged.relation, judged.right, judged.valid) == (
         "small",
@@ -534,8 +549,9 @@ def play(
     lessons: bool = True,
 ) -> Record:
     """One request against tiers of this skill and a judge of .9 and .3, and its lessons."""
-    asked = Context(LADDER, near, rng, prompt_tokens=100)
+    asked = Context(LADDER, near, rng, prompt_tokens=100, tenant="local")
     drawn = policy.lessons(asked)
+    assert drawn is not None
     right = {tier: rng.random() < skill[tier] for tier in TIERS}
     told = record(record_id=name)
 
@@ -557,6 +573,9 @@ def play(
                 break
     if lessons:
         ran = {one.tier for one in told.attempts}
-        told.attempts += [ask(tier, "lesson") for tier in sorted(drawn.tiers - ran)]
+        wanted = set(TIERS if "full" in drawn.drawn else drawn.drawn) - ran
+        if wanted:
+            asked_later = [ask(tier, "lesson") for tier in sorted(wanted)]
+            with_lesson(told, *asked_later, drawn=drawn.drawn)
     policy.observe(told)
     return told
