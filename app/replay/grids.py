@@ -40,7 +40,7 @@ def points(gain: Estimated | None) -> str:
     if gain is None:
         return UNKNOWN
     low, high = (100 * end for end in (gain.interval.low, gain.interval.high))
-    return f"{100 * gain.value:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"{100 * gain.value:+.1f} [{low:.1f}, {high:.1f}]"
 
 
 def ratio(found: Estimated | None) -> str:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from math import ceil, floor, log10
+from math import ceil, dist, floor, log10
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from app.errors import SettingsError
-from app.replay.curves import Point, accuracy_at
+from app.replay.curves import Point, accuracy_at, upper_hull
 from app.replay.report import PolicyReport, ReplayReport
 
 WIDTH, HEIGHT = 1100, 720
@@ -18,8 +18,10 @@ FINER = 2
 
 INK, GREY, PALE = "#1b1b1b", "#7a7a7a", "#e4e4e4"
 COLOURS = ("#0b62c4", "#c4420b", "#1a8a3c", "#8a2fb0", "#b08a00", "#008a8a")
+LEGEND = (("fixed tiers, mixed", GREY), ("dotted: kNN, full labels", INK))
 STEPS = 64
 GRID = 0.05
+DOT_EVERY = 7
 ROOM = 1.3
 
 
@@ -30,6 +32,7 @@ def draw(report: ReplayReport, path: Path) -> None:
     _draw_mixtures(canvas, report)
     for position, policy in enumerate(report.policies):
         _draw_policy(canvas, policy, COLOURS[position % len(COLOURS)])
+    _draw_baselines(canvas, report)
     canvas.dot(report.oracle, INK, radius=5, hollow=True)
     canvas.label(report.oracle, "oracle", INK)
     _draw_legend(canvas, report)
@@ -41,7 +44,9 @@ def draw(report: ReplayReport, path: Path) -> None:
 
 def _everything(report: ReplayReport) -> list[Point]:
     """All points that must fit in, with the ends of the intervals."""
-    points = [*report.fixed.values(), report.oracle]
+    points = [*report.fixed.values(), report.oracle, *_bound(report)]
+    if report.agreement is not None:
+        points.append(report.agreement.point)
     for policy in report.policies:
         ends = policy.accuracy.interval
         points += [Point(policy.point.usd, end) for end in (ends.low, ends.high)]
@@ -58,6 +63,19 @@ def _draw_mixtures(canvas: "_Canvas", report: ReplayReport) -> None:
     for name, point in report.fixed.items():
         canvas.dot(point, GREY, radius=6)
         canvas.label(point, name, GREY, below=True)
+
+
+def _draw_baselines(canvas: "_Canvas", report: ReplayReport) -> None:
+    """What is known in hindsight only: agreement, and full labels near each question."""
+    canvas.line(_bound(report), INK, dotted=True)
+    if report.agreement is not None:
+        canvas.dot(report.agreement.point, INK, radius=5, hollow=True)
+        canvas.label(report.agreement.point, "agreement only", INK, below=True)
+
+
+def _bound(report: ReplayReport) -> list[Point]:
+    """The hull of what full labels make possible."""
+    return upper_hull([setting.point for setting in report.upper_bound.settings])
 
 
 def _draw_policy(canvas: "_Canvas", policy: PolicyReport, colour: str) -> None:
@@ -78,7 +96,7 @@ def _draw_legend(canvas: "_Canvas", report: ReplayReport) -> None:
     entries = [
         (policy.policy, COLOURS[i % len(COLOURS)]) for i, policy in enumerate(report.policies)
     ]
-    for row, (name, colour) in enumerate([*entries, ("fixed tiers, mixed", GREY)]):
+    for row, (name, colour) in enumerate([*entries, *LEGEND]):
         canvas.text((WIDTH - RIGHT, 14 + 20 * row), name, colour, anchor="ra")
 
 
@@ -122,10 +140,21 @@ class _Canvas:
         self._draw.line((FINER * x, FINER * TOP, FINER * x, FINER * y), fill=PALE)
         self.text((x, y + 8), f"{usd:g}", GREY, anchor="ma")
 
-    def line(self, points: Sequence[Point], colour: str) -> None:
+    def line(self, points: Sequence[Point], colour: str, *, dotted: bool = False) -> None:
         for (x0, y0), (x1, y1) in pairwise(self._place(point) for point in points):
+            if dotted:
+                self._dots((x0, y0), (x1, y1), colour)
+                continue
             ends = (FINER * x0, FINER * y0, FINER * x1, FINER * y1)
             self._draw.line(ends, fill=colour, width=2 * FINER)
+
+    def _dots(self, start: tuple[float, float], end: tuple[float, float], colour: str) -> None:
+        """Along this stretch, at even distances."""
+        count = max(1, round(dist(start, end) / DOT_EVERY))
+        for step in range(count + 1):
+            x, y = (a + (b - a) * step / count for a, b in zip(start, end, strict=True))
+            box = tuple(FINER * edge for edge in (x - 1.5, y - 1.5, x + 1.5, y + 1.5))
+            self._draw.ellipse(box, fill=colour)
 
     def dot(self, point: Point, colour: str, *, radius: int, hollow: bool = False) -> None:
         x, y = self._place(point)

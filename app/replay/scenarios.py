@@ -114,15 +114,20 @@ def reversed_ladder(course: Course) -> Course:
 
 
 def trap(course: Course, seed: int) -> Course:
-    """No dearer tier is more accurate than the cheapest; where it was, chance answers fail it."""
+    """No dearer tier is more accurate than the cheapest.
+
+    Where one was, it fails questions that the cheapest fails too, by chance, until it is not: so it
+    is right where the cheapest is not no more often than the other way round.
+    """
     cheapest, *dearer = (tier.model for tier in course.tiers)
     every = range(len(course.recordings))
+    known = set(_right(course, cheapest, every))
     rng = Random(f"trap {seed}")  # noqa: S311 - an experiment's chance
     wrong: list[tuple[int, str]] = []
     for model in dearer:
         right = _right(course, model, every)
-        surplus = len(right) - len(_right(course, cheapest, every))
-        wrong += [(query, model) for query in rng.sample(right, max(0, surplus))]
+        alone = [query for query in right if query not in known]
+        wrong += [(query, model) for query in rng.sample(alone, max(0, len(right) - len(known)))]
     return _worsened(course, wrong, rng)
 
 

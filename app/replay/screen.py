@@ -110,7 +110,7 @@ def _figure(figure: Figure, form: str) -> tuple[str, str]:
 
 def _table(title: str, first: str, *heads: str) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first)
+    table.add_column(first, overflow="fold")
     for head in heads:
         table.add_column(head, justify="right")
     return table

@@ -44,7 +44,7 @@ class Traffic:
     `before`, `after` (the first so many questions) and `eventual` (the last third of what follows)
     are shares with the scenario; `plain` is the eventual one without it. `moved_after` counts the
     stream's questions until 80 % is there: of the traffic without what was planted, or of the
-    eventual change; None where that never is, or there is nothing to move.
+    eventual change; 0 where it was never gone, None where that never is, or nothing moves.
     """
 
     before: float
@@ -132,15 +132,15 @@ def _counted(scene: Scene) -> Bools:
 def back(there: Bools, plain: Bools, seen: Bools) -> int | None:
     """After how many questions, the window they are seen in included, 80 % of the traffic is back.
 
-    Counted over all orders and only where `seen`, as is the traffic without what was planted. None
-    where that is hardly any, and where it does not come back.
+    Counted over all orders and only where `seen`, as is the traffic without what was planted. 0
+    where it was never gone; None where there is hardly any, and where it does not come back.
     """
     is_any = plain[seen].mean() >= MOVED_MIN if seen.any() else False
     for start in range(0, there.shape[1] - WINDOW_NEAR + 1, STEP) if is_any else ():
         window = slice(start, start + WINDOW_NEAR)
         usual = (plain & seen)[:, window].sum()
         if usual and (there & seen)[:, window].sum() >= BACK * usual:
-            return start + WINDOW_NEAR
+            return start and start + WINDOW_NEAR
     return None
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from app.replay.grids import Grid, cell, grid, maybe, points, ratio
+from app.replay.grids import UNKNOWN, Grid, cell, grid, maybe, points, ratio
 from app.replay.honesty import Reported
 from app.replay.report import PolicyReport, ReplayReport
 from app.replay.trials import Traffic, Trial
@@ -77,16 +77,14 @@ def scenarios(trials: list[Trial]) -> Grid:
 
 def traffic(trials: list[Trial]) -> Grid:
     """How the traffic of the tier in question went."""
-    heads = ("tier", "before", "just after", "in the end", "without it", "80 % there after")
+    heads = ("tier", "before > just after > in the end", "without it", "80 % there after")
     rows = [
-        [f"{trial.scenario}, {trial.policy}, {what}", trial.tier or "", *_traffic(found)]
+        [f"{trial.scenario}, {trial.policy}", trial.tier or "", *_traffic(found)]
         for trial in trials
-        for what, found in (("starts", trial.starts), ("served", trial.served))
-        if found is not None
+        if (found := trial.starts or trial.served) is not None
     ]
-    return grid(
-        "Traffic of the tier it is about (near what was planted; of fall: all)", heads, rows
-    )
+    title = "Traffic of the tier it is about: starts near what was planted; of fall, all served"
+    return grid(title, heads, rows)
 
 
 def _is_audited(policy: PolicyReport) -> bool:
@@ -101,6 +99,11 @@ def _error(reported: Reported) -> str:
 
 
 def _traffic(found: Traffic) -> list[str]:
-    shares = (found.before, found.after, found.eventual, found.plain)
-    moved = "—" if found.moved_after is None else f"{found.moved_after:,} questions"
-    return [*(f"{share:.0%}" for share in shares), moved]
+    shares = " > ".join(f"{s:.0%}" for s in (found.before, found.after, found.eventual))
+    return [shares, f"{found.plain:.0%}", _questions(found.moved_after)]
+
+
+def _questions(moved_after: int | None) -> str:
+    if moved_after is None:
+        return UNKNOWN
+    return f"{moved_after:,} questions" if moved_after else "never gone"
