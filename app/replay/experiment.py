@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from app.records import Record
 from app.replay.figures import Runs
 from app.replay.honesty import Witness
+from app.replay.noticing import Noticed
 from app.replay.policies import Choice, build_policy, sweep
 from app.replay.run import Advance, Course, Watch, by_arrival, by_topic, run, shuffled
 from app.replay.scenarios import Ground, ScenarioName, Scene, scenes
@@ -122,23 +122,19 @@ class _Stand:
     ) -> Runs:
         """The policy along these streams."""
         advance = self.progress(f"{choice}{where}")
-        watches: list[Watch] = [witness.note for witness in witnesses] or [_unwatched] * len(
-            streams
-        )
-        return Runs(
-            [
-                await run(
-                    scene.course,
-                    build_policy(choice, scene.course.tiers),
-                    scene.order,
-                    seed=self.plan.seed + number,
-                    advance=advance,
-                    watch=watch,
-                )
-                for number, (scene, watch) in enumerate(zip(streams, watches, strict=True))
-            ]
-        )
-
-
-def _unwatched(_: Record) -> None:
-    """Nobody takes note."""
+        found, changes = [], []
+        for number, scene in enumerate(streams):
+            policy = build_policy(choice, scene.course.tiers)
+            noticed = Noticed(policy)
+            watches: list[Watch] = [noticed.note, *(w.note for w in witnesses[number:][:1])]
+            outcomes = await run(
+                scene.course,
+                policy,
+                scene.order,
+                seed=self.plan.seed + number,
+                advance=advance,
+                watches=watches,
+            )
+            found.append(outcomes)
+            changes.append(noticed.changes)
+        return Runs(found, changes)

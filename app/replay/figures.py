@@ -39,9 +39,15 @@ class Calibration:
 
 
 class Runs:
-    """One policy's runs over several orders of the same questions."""
+    """One policy's runs over several orders of the same questions.
 
-    def __init__(self, streams: Sequence[Outcomes]) -> None:
+    `changes` are those the policy made out, as (position, tier), order by order.
+    """
+
+    def __init__(
+        self, streams: Sequence[Outcomes], changes: Sequence[Sequence[tuple[int, str]]] = ()
+    ) -> None:
+        self.changes = changes
         self.streams = np.stack(streams)
         self.by_query = np.stack([stream[np.argsort(stream["query"])] for stream in streams])
 

@@ -56,10 +56,15 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Honesty:
-    """`accuracy` by tier, and under `SERVED`; `alarms` were raised over all orders."""
+    """`accuracy` by tier, and under `SERVED`.
+
+    `alarms` were raised, and `changes` of tiers made out, over the requests of all orders; since
+    nothing changes in a shuffled stream, these are false alarms.
+    """
 
     accuracy: dict[str, Reported]
     alarms: int
+    changes: int
     requests: int
 
 
@@ -75,6 +80,7 @@ def honesty(witnesses: Sequence[Witness], runs: Runs, truth: Truth) -> Honesty:
     return Honesty(
         accuracy={name: _reported([way[name] for way in ways], true[name]) for name in ways[0]},
         alarms=sum(witness.alarms for witness in witnesses),
+        changes=sum(len(changes) for changes in runs.changes),
         requests=runs.streams.size,
     )
 

@@ -119,7 +119,7 @@ async def run(
     *,
     seed: int,
     advance: Advance = lambda: None,
-    watch: Watch = lambda _: None,
+    watches: Sequence[Watch] = (),
 ) -> Outcomes:
     """What became of every question, in this order, from an empty store."""
     stage = _stage(course, seed)
@@ -127,7 +127,8 @@ async def run(
     for position, query in enumerate(order):
         record = await decide(course, stage, policy, position, query)
         outcomes[position] = _outcome(record, course, query)
-        watch(record)
+        for watch in watches:
+            watch(record)
         advance()
         await asyncio.sleep(0)  # nothing else waits, so this is where Ctrl-C gets in
     return outcomes

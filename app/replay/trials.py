@@ -1,6 +1,6 @@
 """What a scenario did to a policy: beside the same stream without it, and how soon it was over."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,7 +66,11 @@ class Trapped:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One policy in one scenario. `gain` and `cost` compare it with itself in the plain stream."""
+    """One policy in one scenario. `gain` and `cost` compare it with itself in the plain stream.
+
+    `noticed_after` says, of a fall and for each order, after how many questions the policy made out
+    that the tier has changed; None where it did not.
+    """
 
     scenario: ScenarioName
     policy: str
@@ -77,6 +81,7 @@ class Trial:
     tier: str | None
     starts: Traffic | None
     served: Traffic | None
+    noticed_after: list[int | None]
     trap: Trapped | None
 
 
@@ -93,8 +98,15 @@ def trial(tried: Tried, policy: str, tiers: Sequence[str], bootstrap: Bootstrap)
         tier=tried.scenes[0].tier,
         starts=_traffic(tried, "start", tiers) if tried.scenes[0].planted else None,
         served=_traffic(tried, "final", tiers) if tried.scenes[0].tier else None,
+        noticed_after=list(_noticed(tried)) if tried.scenario == "fall" else [],
         trap=_trapped(tried, tiers, bootstrap) if tried.scenario == "trap" else None,
     )
+
+
+def _noticed(tried: Tried) -> Iterator[int | None]:
+    for scene, changes in zip(tried.scenes, tried.runs.changes, strict=True):
+        late = (at - scene.at for at, tier in changes if tier == scene.tier and at >= scene.at)
+        yield next(late, None)
 
 
 def _traffic(tried: Tried, what: str, tiers: Sequence[str]) -> Traffic:

@@ -47,17 +47,21 @@ def estimates(report: ReplayReport) -> Grid:
 
 def reports(report: ReplayReport) -> Grid:
     """What the gateway would say of itself, less what was."""
-    heads = ("served", *report.tiers, f"alarms per {ALARMS_PER:,}")
+    heads = ("served", *report.tiers, "alarms", "changes")
     rows = [
         [
             policy.policy,
             *(_error(policy.honesty.accuracy[name]) for name in (SERVED, *report.tiers)),
             f"{ALARMS_PER * policy.honesty.alarms / policy.honesty.requests:.1f}",
+            f"{ALARMS_PER * policy.honesty.changes / policy.honesty.requests:.1f}",
         ]
         for policy in report.policies
         if _is_audited(policy)
     ]
-    title = "Accuracy as the gateway would report it, less the truth: points (of the worst order)"
+    title = (
+        "Accuracy as the gateway would report it, less the truth: points (of the worst order); "
+        f"false alarms per {ALARMS_PER:,}"
+    )
     return grid(title, heads, rows)
 
 
@@ -72,6 +76,8 @@ def scenarios(trials: list[Trial]) -> Grid:
             trap = trial.trap
             name = f"  from {trap.after:,} on, over {trap.good}"
             rows.append([name, "", "", points(trap.gain), ratio(trap.cost)])
+        if trial.noticed_after:
+            rows.append([f"  noticed after: {_noticed(trial.noticed_after)}"])
     return grid("Scenarios: the policy against itself in the plain stream", heads, rows)
 
 
@@ -96,6 +102,11 @@ def _error(reported: Reported) -> str:
     if reported.error is None or reported.worst is None:
         return f"— (of {reported.n_eff:.0f})"
     return f"{100 * reported.error:+.1f} ({100 * reported.worst:.1f})"
+
+
+def _noticed(after: list[int | None]) -> str:
+    """By order, as far as it was."""
+    return ", ".join(UNKNOWN if each is None else f"{each:,}" for each in after)
 
 
 def _traffic(found: Traffic) -> list[str]:
