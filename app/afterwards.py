@@ -3,14 +3,14 @@
 import asyncio
 import logging
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Literal, Protocol, TypeAlias
 
+from app.audience import Audience
 from app.clock import Clock
 from app.lessons import Lesson, Served, Teacher
 from app.policy import Context, Policy
 from app.recorder import RecordSink
-from app.records import Attempt, Evidence, Record, Verdict
+from app.records import Attempt, Record, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +56,15 @@ class Afterwards:
     """A bounded queue of answered requests, and a few workers; what is too much teaches nothing."""
 
     def __init__(
-        self, *, teacher: Teacher, recorder: RecordSink, meter: Meter, clock: Clock
+        self,
+        *,
+        teacher: Teacher,
+        recorder: RecordSink,
+        meter: Meter,
+        clock: Clock,
+        audience: Audience | None = None,
     ) -> None:
+        self.audience = audience or Audience(recorder)
         self._teacher = teacher
         self._recorder = recorder
         self._meter = meter
@@ -76,6 +83,7 @@ class Afterwards:
     async def run(self) -> None:
         """Work, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.audience.run())
             for _ in range(AT_ONCE):
                 tasks.create_task(self._work())
 
@@ -83,6 +91,7 @@ class Afterwards:
         """Do at once what waits, as a replay does after each question."""
         while not self._waiting.empty():
             await self._learn(self._waiting.get_nowait())
+        await self.audience.catch_up()
 
     async def _work(self) -> None:
         while True:
@@ -105,37 +114,27 @@ class Afterwards:
             self._keep(served, lesson, outcome)  # what was paid counts, also at shutdown
 
     def _keep(self, served: Served, lesson: Lesson, outcome: LessonOutcome) -> None:
-        """Note what became known, count it, and show it to the policy."""
+        """Note what became known, count it, and have it heard of."""
         record = served.record
         mine = record.served_attempt
         tier = mine.tier if mine is not None else ""
-        known: dict[str, Evidence] = {
-            each.source: each for each in lesson.evidence(tier, self._clock.time_s())
-        }
-        for evidence in known.values():
+        known = list(lesson.evidence(tier, self._clock.time_s()))
+        for evidence in known:
             self._recorder.note(record.id, record.tenant, evidence)
         if lesson.late is not None:
             self._meter.observe_verdict(tier, lesson.late)
         if served.drawn:
             self._meter.observe_lesson(outcome, lesson.attempts, _said(lesson, tier))
         if known:
-            show(served.order.policy, replace(record, evidence={**record.evidence, **known}))
+            self.audience.show_again(record.id, record.tenant, served.order.policy)
 
 
 def draw(policy: Policy, context: Context, record: Record) -> None:
-    """Have the policy flip its coins, and note them. Errors: none, as for `show`."""
+    """Have the policy flip its coins, and note them. Errors: none; without coins, no lessons."""
     try:
         record.lessons = policy.lessons(context)
     except Exception:
         logger.exception("a policy could not draw lessons", extra={"request_id": record.id})
-
-
-def show(policy: Policy, record: Record) -> None:
-    """Let the policy learn from a record. Errors: none; learning never breaks serving."""
-    try:
-        policy.observe(record)
-    except Exception:
-        logger.exception("a policy could not learn", extra={"request_id": record.id})
 
 
 def _said(lesson: Lesson, tier: str) -> list[tuple[str, Verdict]]:

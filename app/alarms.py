@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, log
-from typing import Literal
+from typing import Literal, get_args
 
 from app.counterfactual import N_EFF_MIN, Sums
 from app.learner import USUAL_RATES
@@ -11,6 +11,7 @@ from app.records import Attempt, Record, Verdict
 from app.sightings import UNKNOWN_ACCURACY, Row
 
 AlarmName = Literal["no_labels", "judge", "believed", "impossible", "share"]
+ALARMS: tuple[AlarmName, ...] = get_args(AlarmName)
 
 SURPRISE_MAX = 14.0
 """Of a run of like events: minus the log of its chance, so about one in a million."""

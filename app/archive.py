@@ -1,7 +1,9 @@
 """One's own records: told page by page, scanned, erased."""
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from app.errors import RequestError
@@ -12,6 +14,8 @@ from app.store.protocol import RecordStore, is_point_id
 from app.store.wanted import Stored, Wanted
 
 SCANNED_AT_ONCE = 256
+READ_AT_ONCE = 32
+"""An engine in the process keeps everybody waiting for as long as it reads."""
 SAME_S = 1e-6
 """Times this near count as one: a store's index and what it gives back differ in the last bits."""
 
@@ -75,6 +79,29 @@ class Archive:
             found |= await self._tied(wanted, last_s, vectors=vectors)
         rows = [found[at] for at in sorted(found, reverse=newest_first)]
         return Page(rows[:limit], has_more=len(rows) > limit)
+
+    async def latest(self, tenant: str, most: int) -> list[Record]:
+        """The tenant's newest records, about so many, the oldest first; without their texts.
+
+        Leaves as much time to others as it takes.
+        """
+        await self._recorder.deliver()
+        wanted, found = Wanted(tenant), dict[Place, Record]()
+        while len(found) < most:
+            started_s = time.monotonic()
+            rows = await self._store.by_time(wanted, newest_first=True, limit=READ_AT_ONCE)
+            placed = _placed(rows)
+            if not placed:
+                break
+            last_s, _ = min(placed)
+            before_s = last_s + SAME_S
+            if placed.keys() <= found.keys():
+                # There may be more of one time than are read at once.
+                placed, before_s = await self._tied(wanted, last_s, vectors=False), last_s - SAME_S
+            found |= {place: replace(record, text=None) for place, (record, _) in placed.items()}
+            wanted = wanted.within(None, before_s)
+            await asyncio.sleep(time.monotonic() - started_s)
+        return [found[place] for place in sorted(found)]
 
     async def scan(self, wanted: Wanted, *, vectors: bool) -> AsyncGenerator[list[Stored], None]:
         """Everything that is wanted, some rows at a time, in order of the ids."""

@@ -1,4 +1,4 @@
-"""The command line: `serve`, `demo`, `warmup`, `replay`, `records`, `check`."""
+"""The command line: `serve`, `demo`, `warmup`, `replay`, `records`, `report`, `check`."""
 
 import argparse
 import asyncio
@@ -14,7 +14,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from app import logs, record_commands
+from app import logs, record_commands, report_command
 from app.configuration import build_settings, load_settings, read_yaml
 from app.errors import GatewayError, UpstreamError
 from app.main import create_app
@@ -86,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     records = commands.add_parser("records", help="export, import or erase records")
     record_commands.add_options(records)
     records.set_defaults(command=_records)
+
+    report = commands.add_parser("report", help="say whether routing pays")
+    report_command.add_options(report)
+    report.set_defaults(command=_report)
 
     check = commands.add_parser("check", help="validate the configuration and ping every provider")
     _add_config(check)
@@ -174,6 +178,11 @@ async def _replay(given: argparse.Namespace) -> int:
 async def _records(given: argparse.Namespace) -> int:
     logs.configure("WARNING")
     return await record_commands.run(given)
+
+
+async def _report(given: argparse.Namespace) -> int:
+    logs.configure("WARNING")
+    return await report_command.run(given)
 
 
 async def _check(given: argparse.Namespace) -> int:

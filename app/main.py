@@ -17,9 +17,12 @@ from app.api.openapi import openapi_router
 from app.api.ops import ops_router
 from app.api.passthrough import Passthrough
 from app.api.records import records_router
+from app.api.report import report_router
+from app.api.story import TENANT
 from app.archive import Archive
 from app.configuration import load_settings
 from app.parts import build_parts, new_id
+from app.restart import Restart
 from app.settings import Settings
 from app.tiers import Timeouts
 from app.upstreams.client import Upstream
@@ -43,15 +46,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     feedback = Feedback(
         recorder=recorder,
-        policies=parts.policies,
+        audience=parts.audience,
         clock=parts.clock,
         keep_comments=settings.records.text != "none",
     )
     archive = Archive(recorder=recorder, store=parts.store, outbox=parts.outbox)
+    restart = Restart(archive=archive, audience=parts.audience, tenants=(TENANT,))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        async with parts.working(recorder, parts.afterwards):
+        async with parts.working(recorder, restart, parts.afterwards):
             yield
 
     app = FastAPI(title="Autoshift", lifespan=lifespan, openapi_url=None)
@@ -70,6 +74,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(decisions_router(recorder), prefix=prefix)
         app.include_router(feedback_router(feedback), prefix=prefix)
         app.include_router(records_router(archive), prefix=prefix)
+        for application, tenant in ((app, TENANT), (app.state.admin, None)):
+            told = report_router(parts.tracker, tenant, simulated=settings.simulated)
+            application.include_router(told, prefix=prefix)
     for application in (app, app.state.admin):
         application.include_router(ops_router(recorder, parts.metrics))
         guard(application, settings.server, new_id)

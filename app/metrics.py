@@ -17,6 +17,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from app.gauges import Figures, StandingGauges
 from app.records import Attempt, Purpose, Record, Usage, Verdict
 
 Watched: TypeAlias = Literal["store_records", "outbox_entries", "outbox_bytes", "worker_alive"]
@@ -96,6 +97,10 @@ class Metrics:
 
         gauge = Gauge(f"autoshift_{name}", _WATCHED[name], registry=self._registry)
         gauge.set_function(guarded)
+
+    def watch_standing(self, read: Callable[[], Figures]) -> None:
+        """Show whether routing pays, as far as it is known."""
+        self._registry.register(StandingGauges(read))
 
     def render(self) -> tuple[bytes, str]:
         """All series in Prometheus' text format, and its content type."""

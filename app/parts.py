@@ -12,6 +12,7 @@ import httpx
 import uuid_utils
 
 from app.afterwards import Afterwards
+from app.audience import Audience
 from app.catalogue import Catalogue
 from app.clock import SystemClock
 from app.configuration import secret
@@ -31,6 +32,7 @@ from app.retriever import Retriever
 from app.settings import Settings
 from app.store import Outbox, RecordStore, build_outbox, build_store
 from app.tiers import Tier, TierLadder
+from app.tracker import Tracker
 from app.transmission import Transmission
 from app.upstreams.client import Upstream
 from app.upstreams.transport import build_client
@@ -63,6 +65,8 @@ class Parts:
     metrics: Metrics
     recorder: Recorder
     clock: SystemClock
+    tracker: Tracker
+    audience: Audience
     afterwards: Afterwards
     transmission: Transmission
 
@@ -100,7 +104,14 @@ def build_parts(settings: Settings) -> Parts:
         tiers=ladder.names, policies=policies, checks=CHECKS, version=version("autoshift")
     )
     recorder = Recorder(store, outbox, metrics.observe)
-    _watch(metrics, recorder, outbox)
+    tracker = Tracker(ladder=ladder.names)
+    audience = Audience(
+        recorder,
+        policies=tuple(policies.values()),
+        frozen={"value"} if settings.value.frozen else (),
+        tracker=tracker,
+    )
+    _watch(metrics, recorder, outbox, tracker)
     judge = LlmJudge(
         upstreams, max_tokens=settings.judge.max_tokens, timeout_s=settings.judge.timeout_s
     )
@@ -112,7 +123,9 @@ def build_parts(settings: Settings) -> Parts:
         arbiter=arbiter_rule(settings.judge.arbiter),
         clock=clock,
     )
-    afterwards = Afterwards(teacher=teacher, recorder=recorder, meter=metrics, clock=clock)
+    afterwards = Afterwards(
+        teacher=teacher, recorder=recorder, meter=metrics, clock=clock, audience=audience
+    )
     transmission = Transmission(
         ladder=ladder,
         retriever=Retriever(embedder=embedder, store=store, clock=clock),
@@ -138,6 +151,8 @@ def build_parts(settings: Settings) -> Parts:
         metrics=metrics,
         recorder=recorder,
         clock=clock,
+        tracker=tracker,
+        audience=audience,
         afterwards=afterwards,
         transmission=transmission,
     )
@@ -189,11 +204,12 @@ def build_upstreams(settings: Settings, client: httpx.AsyncClient) -> dict[str, 
     }
 
 
-def _watch(metrics: Metrics, recorder: Recorder, outbox: Outbox) -> None:
+def _watch(metrics: Metrics, recorder: Recorder, outbox: Outbox, tracker: Tracker) -> None:
     metrics.watch("store_records", lambda: recorder.stored)
     metrics.watch("outbox_entries", lambda: outbox.depth)
     metrics.watch("outbox_bytes", lambda: outbox.bytes)
     metrics.watch("worker_alive", lambda: recorder.alive)
+    metrics.watch_standing(tracker.gauges)
 
 
 def _priced(tier: Tier, settings: Settings) -> Tier:

@@ -32,11 +32,11 @@ class RecordSink(Protocol):
 
     def submit(self, record: Record, vector: Vector | None) -> bool:
         """Write the record down; whether it is acknowledged. Never raises."""
-        ...
 
     def note(self, record_id: str, tenant: str, evidence: Evidence) -> bool:
         """Write down what became known later; whether it is acknowledged. Never raises."""
-        ...
+
+    async def get(self, record_id: str, *, tenant: str) -> Record | None: ...
 
 
 class Recorder:

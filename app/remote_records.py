@@ -10,6 +10,7 @@ from app.errors import StoreDownError, StoreError
 from app.jsontext import Json
 from app.record_files import Header, line_of
 from app.records import record_from_payload
+from app.report import OBJECT as REPORT
 from app.store.wanted import Wanted
 
 PAGE_RECORDS = 100
@@ -18,7 +19,10 @@ TIMEOUT_S = 600.0
 
 
 class RemoteRecords:
-    """One gateway's. Errors of every method: StoreError, with what the gateway said."""
+    """One gateway's, and what it makes of them.
+
+    Errors of every method: StoreError, with what the gateway said.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url.rstrip("/").removesuffix("/v1")
@@ -51,6 +55,13 @@ class RemoteRecords:
         erased = await self._ask("DELETE", filters or {"all": "true"})
         return int(erased["deleted"])
 
+    async def report(self) -> Json:
+        """Whether routing pays there."""
+        report = await self._ask("GET", {}, "report")
+        if report.get("object") != REPORT:
+            raise StoreError(f"{self._url} does not tell reports")
+        return report
+
     async def _pages(self) -> AsyncGenerator[list[Json], None]:
         query = {"limit": str(PAGE_RECORDS), "order": "asc", "vectors": "true"}
         while True:
@@ -60,10 +71,10 @@ class RemoteRecords:
                 return
             query["after"] = page["last_id"]
 
-    async def _ask(self, method: str, query: Mapping[str, str]) -> Json:
+    async def _ask(self, method: str, query: Mapping[str, str], what: str = "records") -> Json:
         try:
             async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
-                reply = await http.request(method, f"{self._url}/v1/records", params=query)
+                reply = await http.request(method, f"{self._url}/v1/{what}", params=query)
                 body = reply.json()
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise StoreDownError(f"{self._url} does not answer: {exc}") from exc

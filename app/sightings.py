@@ -5,13 +5,13 @@ seen there, and what a coin adds was added with a known chance: together they ca
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Literal
 
 from app.labels import HIGHER_DISAGREES, LOWER_DISAGREES, taught
 from app.learner import USUAL_RATES
-from app.records import Attempt, Record
+from app.records import Attempt, Purpose, Record, total_usd
 
 SERVED = "what was served"
 """Stands among the tiers' names; none can be called so."""
@@ -42,11 +42,12 @@ class Row:
     """One request's figures by tier, and those of what was served under `SERVED`.
 
     Units: accuracy of 1, though a label may leave [0, 1]; USD of one request. `unpriced` names
-    what was there, at a cost that is unknown.
+    what was there, at a cost that is unknown; `spent_usd` is what is known.
     """
 
     figures: Mapping[Kind, Mapping[str, Sighting]]
     unpriced: frozenset[str] = frozenset()
+    spent_usd: Mapping[Purpose, float] = field(default_factory=dict)
 
     @property
     def due(self) -> float:
@@ -80,11 +81,13 @@ def row_of(record: Record, predicted_usd: Mapping[str, float]) -> Row | None:
     for kind in ("accuracy", "tied"):
         figures[kind][SERVED] = figures[kind][served.tier]
     unpriced = {tier for tier, answer in view.answers.items() if answer.cost_usd is None}
-    paid_usd = record.cost_usd
+    costs_usd = record.costs_usd()
+    paid_usd = total_usd(list(costs_usd.values()))
     if paid_usd is None:
         unpriced.add(SERVED)
     figures["usd"][SERVED] = Sighting(paid_usd or 0.0, 1.0, paid_usd)
-    return Row(figures, frozenset(unpriced))
+    spent_usd = {purpose: usd for purpose, usd in costs_usd.items() if usd is not None}
+    return Row(figures, frozenset(unpriced), spent_usd)
 
 
 def quality_of(record: Record) -> dict[str, float]:

@@ -1,21 +1,26 @@
 """Keeps asking of the running gateway whether routing pays, or a fixed tier would do better."""
 
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field, replace
 from math import inf
+from typing import get_args
 
-from app.alarms import Alarm, Pulse, raised
+import numpy as np
+
+from app.alarms import ALARMS, Alarm, Pulse, raised
 from app.counterfactual import Array, Sums
-from app.records import Record
+from app.gauges import StandingGauge
+from app.records import Purpose, Record
 from app.sightings import SERVED, Row, row_of
-from app.standing import Standing, State, standing_of
+from app.standing import PER, Standing, State, standing_of
 
 logger = logging.getLogger(__name__)
 
 WINDOW_REQUESTS = 5000
 """How many requests' worth of evidence is kept, the older of it fading."""
 TENANTS = 1000
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 REMEMBERED = 20_000
 """Of so many requests what they added is kept, so that later evidence can correct it."""
 LOOK_EVERY = 50
@@ -36,6 +41,7 @@ class Window:
     added: int = 0
     left_out: float = 0.0
     sums: Sums = field(init=False)
+    spent_usd: Array = field(default_factory=lambda: np.zeros(len(PURPOSES)))
     _usd: dict[str, float] = field(default_factory=dict)
     _tokens: dict[str, float] = field(default_factory=dict)
 
@@ -70,20 +76,30 @@ class Window:
         self.add(None if row is None else self.added_by(row))
         return row
 
+    def spend(self) -> dict[Purpose, float] | None:
+        """What was spent on what; None where too much of it is unknown. Units: USD per 1,000."""
+        if self.sums.is_unpriced(SERVED) or not self.sums.rows:
+            return None
+        usd = PER * self.spent_usd / self.sums.rows
+        return dict(zip(PURPOSES, usd.tolist(), strict=True))
+
     def added_by(self, row: Row) -> "Added":
         """The row as it is summed."""
-        return Added(self.sums.vector(row), row.unpriced)
+        spent_usd = np.array([row.spent_usd.get(purpose, 0.0) for purpose in PURPOSES])
+        return Added(self.sums.vector(row), row.unpriced, spent_usd)
 
     def add(self, added: "Added | None") -> int:
         """Add a row, or count one that is left out; its number, by which it can be corrected."""
         if self.decay < 1:
             self.sums.fade(self.decay)
             self.left_out *= self.decay
+            self.spent_usd *= self.decay
         self.added += 1
         if added is None:
             self.left_out += 1
         else:
             self.sums.add(added.vector, added.unpriced)
+            self.spent_usd += added.spent_usd
         return self.added
 
     def correct(self, number: int, old: "Added", new: "Added") -> None:
@@ -91,6 +107,7 @@ class Window:
         age = self.decay ** (self.added - number)
         self.sums.add(old.vector, old.unpriced, age, -1)
         self.sums.add(new.vector, new.unpriced, age)
+        self.spent_usd += age * (new.spent_usd - old.spent_usd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +116,7 @@ class Added:
 
     vector: Array
     unpriced: frozenset[str]
+    spent_usd: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +135,13 @@ class Tracker:
     """Follows records as they are finished, and again as more becomes known about them.
 
     Bounded: of too many tenants and requests, those not heard of for longest are forgotten. A new
-    ladder starts afresh.
+    ladder starts afresh; of another than `ladder`, where one is given, nothing is noted.
     """
 
-    def __init__(self, *, window_requests: float = WINDOW_REQUESTS) -> None:
+    def __init__(
+        self, *, ladder: tuple[str, ...] | None = None, window_requests: float = WINDOW_REQUESTS
+    ) -> None:
+        self._ladder = ladder
         # Faded weights a, a², … are worth (1 + a) / (1 - a) equal ones.
         self._decay = 1 - 2 / window_requests
         self._windows: OrderedDict[str | None, Window] = OrderedDict()
@@ -128,6 +149,7 @@ class Tracker:
         self._forgotten_s = -inf
         self._requests = 0
         self._state: State = "unknown"
+        self._told: set[tuple[str, str]] = set()
         self._pulse = Pulse()
         self.alarms: tuple[Alarm, ...] = ()
 
@@ -136,31 +158,71 @@ class Tracker:
 
         What comes so late that the request is forgotten changes nothing.
         """
+        before = self._requests
+        self.restore(record)
+        if self._requests > before and self._requests % LOOK_EVERY == 0:
+            self.tell()
+
+    def restore(self, record: Record) -> None:
+        """The same, without a word: of an old record nothing is news."""
         known = self._entries.get(record.id)
         if known is not None:
             self._correct(record, known)
-        elif record.kind == "routed" and record.time_s > self._forgotten_s:
+        elif self._concerns(record):
             self._add(record)
+
+    def look(self) -> None:
+        """See which alarms are on by now."""
+        overall = self._windows.get(None)
+        if overall is not None:
+            self.alarms = raised(self._pulse, overall.sums, self.alarms)
+
+    def tell(self) -> None:
+        """Look how things stand by now; what is new goes to the log, once."""
+        self.look()
+        self._tell_state()
+        known, self._told = self._told, {(alarm.name, alarm.about) for alarm in self.alarms}
+        for alarm in self.alarms:
+            if (alarm.name, alarm.about) not in known:
+                extra = {"alarm": alarm.name, "says": alarm.sentence}
+                logger.warning("learning looks corrupt", extra=extra)
 
     def standing(self, tenant: str | None = None) -> Standing | None:
         """How things stand for one tenant, or over all; None where nothing was heard of it."""
         window = self._windows.get(tenant)
         return None if window is None else window.standing
 
-    def gauges(self) -> dict[tuple[str, str], float]:
-        """The figures over all tenants, by name and tier; what is unknown is left out."""
+    def spend(self, tenant: str | None = None) -> dict[Purpose, float] | None:
+        """What was spent on what; None where that is unknown. Units: USD per 1,000 requests."""
+        window = self._windows.get(tenant)
+        return None if window is None else window.spend()
+
+    def gauges(self) -> dict[StandingGauge, dict[str, float]]:
+        """The figures over all tenants, by tier or by alarm; what is unknown is left out."""
         standing = self.standing()
         if standing is None:
             return {}
-        named = {SERVED: standing.served, **standing.fixed}
-        found = {
-            **{("accuracy", tier): way.accuracy.value for tier, way in named.items()},
-            **{("usd_per_1000", tier): way.usd_per_1000.value for tier, way in named.items()},
-            **{("n_eff", tier): way.accuracy.n_eff for tier, way in named.items()},
-            ("gain", SERVED): None if standing.gain is None else standing.gain.value,
-            ("alarms", SERVED): float(len(self.alarms)),
+        served, gain = standing.served, standing.gain
+        on = Counter(alarm.name for alarm in self.alarms)
+        found: dict[StandingGauge, dict[str, float | None]] = {
+            "fixed_accuracy": {t: way.accuracy.value for t, way in standing.fixed.items()},
+            "fixed_usd_per_1000": {t: w.usd_per_1000.value for t, w in standing.fixed.items()},
+            "fixed_effective_sample": {t: w.accuracy.n_eff for t, w in standing.fixed.items()},
+            "served_accuracy": {"": served.accuracy.value},
+            "served_usd_per_1000": {"": served.usd_per_1000.value},
+            "served_effective_sample": {"": served.accuracy.n_eff},
+            "routing_gain": {"": None if gain is None else gain.value},
+            "alarms": {name: float(on[name]) for name in ALARMS},
         }
-        return {name: value for name, value in found.items() if value is not None}
+        return {
+            name: {about: value for about, value in figures.items() if value is not None}
+            for name, figures in found.items()
+        }
+
+    def _concerns(self, record: Record) -> bool:
+        """Whether it is one of those whose figures are kept, and not forgotten already."""
+        known = self._ladder in {None, record.ladder}
+        return known and record.kind == "routed" and record.time_s > self._forgotten_s
 
     def _add(self, record: Record) -> None:
         overall, tenants = self._window(None, record), self._window(record.tenant, record)
@@ -183,7 +245,7 @@ class Tracker:
             _, oldest = self._entries.popitem(last=False)
             self._forgotten_s = max(self._forgotten_s, oldest.time_s)
         if self._requests % LOOK_EVERY == 0:
-            self._look(overall)
+            self.look()
 
     def _correct(self, record: Record, known: Entry) -> None:
         overall, tenants = self._windows.get(None), self._windows.get(known.tenant)
@@ -210,22 +272,19 @@ class Tracker:
             self._windows.popitem(last=False)
         return window
 
-    def _look(self, overall: Window) -> None:
-        """Say what has changed, once."""
+    def _tell_state(self) -> None:
+        overall = self._windows.get(None)
+        if overall is None:
+            return
         standing = overall.standing
-        if standing.state not in {"unknown", self._state} and not self._holds(overall):
-            extra = {"was": self._state, "now": standing.state, "says": standing.sentence}
-            self._state = standing.state
-            if standing.state == "fixed":
-                logger.warning("a fixed tier would have been better", extra=extra)
-            else:
-                logger.info("what routing is worth has changed", extra=extra)
-        known = {(alarm.name, alarm.about) for alarm in self.alarms}
-        self.alarms = raised(self._pulse, overall.sums, self.alarms)
-        for alarm in self.alarms:
-            if (alarm.name, alarm.about) not in known:
-                extra = {"alarm": alarm.name, "says": alarm.sentence}
-                logger.warning("learning looks corrupt", extra=extra)
+        if standing.state in {"unknown", self._state} or self._holds(overall):
+            return
+        extra = {"was": self._state, "now": standing.state, "says": standing.sentence}
+        self._state = standing.state
+        if standing.state == "fixed":
+            logger.warning("a fixed tier would have been better", extra=extra)
+        else:
+            logger.info("what routing is worth has changed", extra=extra)
 
     def _holds(self, overall: Window) -> bool:
         """Whether what was said last could be said still, if less surely."""

@@ -9,9 +9,10 @@ from contextlib import aclosing
 from dataclasses import replace
 from random import Random
 
-from app.afterwards import Afterwards, draw, show
+from app.afterwards import Afterwards, draw
 from app.answers import Answer
 from app.asking import accounted
+from app.audience import teaches
 from app.climb import best_ended
 from app.clock import Clock
 from app.conversations import Conversations
@@ -124,6 +125,7 @@ class Transmission:
             for decision in self._conversations.failed_calls(order.tenant, order.request):
                 evidence = Evidence("tool_result", False, order.id, self._clock.time_s())
                 self._recorder.note(decision, order.tenant, evidence)
+                self._afterwards.audience.show_again(decision, order.tenant)
 
     async def _context(self, run: Run) -> Context:
         """What the policy may know: the tiers that can serve this, and similar past records."""
@@ -260,10 +262,9 @@ class Transmission:
         if run.acknowledged is None:
             record = run.record
             record.latency_s = self._clock.monotonic_s() - run.started_s
-            teaches = record.learn and record.outcome == "answered"
-            run.acknowledged = self._recorder.submit(record, run.vector if teaches else None)
-            if teaches:
-                show(run.order.policy, record)
-            if teaches and run.acknowledged:
+            taught = teaches(record)
+            run.acknowledged = self._recorder.submit(record, run.vector if taught else None)
+            self._afterwards.audience.show(record, run.order.policy)
+            if taught and run.acknowledged:
                 self._afterwards.submit(Served(run.order, record, run.answers, run.judge_later))
         return run.acknowledged

@@ -1,8 +1,6 @@
 """`POST /v1/feedback`: what became known about an answer: right or wrong, a score, a comment."""
 
-import logging
 import re
-from collections.abc import Mapping
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -11,14 +9,12 @@ from app.answers import Answer
 from app.api.body import ClientLeft
 from app.api.fields import Fields, NoReply, body_of
 from app.api.story import TENANT, json_reply, no_decision
+from app.audience import Audience
 from app.clock import Clock
-from app.errors import OutboxError, RequestError, StoreError
+from app.errors import OutboxError, RequestError
 from app.judge.agreement import final_answer
-from app.policy import Policy
 from app.recorder import Recorder
 from app.records import Evidence, Record
-
-logger = logging.getLogger(__name__)
 
 BODY_BYTES = 1024 * 1024
 ANSWER_CHARACTERS = 256 * 1024
@@ -33,7 +29,7 @@ _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
 
 class Feedback:
-    """Takes feedback in: written down first, then told to the policy that made the decision.
+    """Takes feedback in: written down first, then heard of by everyone who learns from records.
 
     `keep_comments`: whether comments may be kept; an outcome's word always is.
     """
@@ -42,12 +38,12 @@ class Feedback:
         self,
         *,
         recorder: Recorder,
-        policies: Mapping[str, Policy],
+        audience: Audience,
         clock: Clock,
         keep_comments: bool,
     ) -> None:
         self._recorder = recorder
-        self._policies = policies
+        self._audience = audience
         self._clock = clock
         self._keep_comments = keep_comments
 
@@ -67,7 +63,7 @@ class Feedback:
             raise no_decision(decision, param="decision")
         if not _repeats(said, record):
             self._note(said, record)
-            await self._tell_policy(record)
+            self._audience.show_again(record.id, record.tenant)
         return {
             "object": "autoshift.feedback",
             "decision": decision,
@@ -86,21 +82,6 @@ class Feedback:
             )
         if not self._recorder.note(record.id, TENANT, said):
             raise OutboxError("the feedback could not be written down; send it again later")
-
-    async def _tell_policy(self, record: Record) -> None:
-        policy = self._policies.get(record.policy)
-        if policy is None or not record.learn or record.outcome != "answered":
-            return
-        try:
-            noted = await self._recorder.get(record.id, tenant=TENANT)
-            if noted is not None:
-                policy.observe(noted)
-        except StoreError as exc:
-            # What is written down is read again with the record; only this moment's use is lost.
-            logger.warning("feedback is not learnt from yet", extra={"why": str(exc)})
-        except Exception:
-            # Learning never fails a request.
-            logger.exception("a policy could not learn", extra={"record_id": record.id})
 
 
 def feedback_router(feedback: Feedback) -> APIRouter:

@@ -109,6 +109,7 @@ _SERVED: Json = {
             requestBody=_body(ref("FeedbackRequest")),
         )
     },
+    "/report": _get("Whether routing pays", _reply("How things stand", ref("Report"))),
     "/records": {
         "get": _operation(
             "One's own records, the newest first",

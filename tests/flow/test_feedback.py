@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from app.api.feedback import WORDS_A_DECISION, Feedback
 from app.api.fields import Fields
+from app.audience import Audience
 from app.clock import SystemClock
 from app.policies.fixed import Always
 from app.records import Record
@@ -296,40 +297,37 @@ class Listens(Always):
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_the_policy_that_decided_hears_of_it_and_may_fail(
-    tmp_path: Path, fails: bool
-) -> None:
-    policy, kept = Listens("small", fails=fails), record()
+async def test_every_policy_hears_of_it_and_may_fail(tmp_path: Path, fails: bool) -> None:
+    policies, kept = (Listens("small", fails=fails), Listens("large")), record()
     async with running(ScriptedStore(), Outbox(tmp_path, capacity_bytes=1 << 20)) as recorder:
         recorder.submit(kept, None)
+        audience = Audience(recorder, policies=policies)
         feedback = Feedback(
-            recorder=recorder,
-            policies={"llm_at": policy, "value": Listens("large")},
-            clock=SystemClock(),
-            keep_comments=False,
+            recorder=recorder, audience=audience, clock=SystemClock(), keep_comments=False
         )
         for number in (1, 2, 2):
             body = {"decision": kept.id, "score": number / 2}
             assert (await feedback.take(Fields(body, body)))["accepted"] is True
-    heard = [[each.score for each in record.evidence.values()] for record in policy.heard]
-    assert heard == [[0.5], [0.5, 1.0]]
+            await audience.catch_up()
+    for policy in policies:
+        heard = [[each.score for each in record.evidence.values()] for record in policy.heard]
+        assert heard == [[0.5], [0.5, 1.0]]
 
 
-@pytest.mark.parametrize("change", [{"learn": False}, {"policy": "gone"}, {"outcome": "failed"}])
+@pytest.mark.parametrize("change", [{"learn": False}, {"outcome": "failed"}])
 async def test_no_policy_hears_of_what_must_not_teach(tmp_path: Path, change: Json) -> None:
     policy, kept = Listens("small"), record()
     for name, value in change.items():
         setattr(kept, name, value)
     async with running(ScriptedStore(), Outbox(tmp_path, capacity_bytes=1 << 20)) as recorder:
         recorder.submit(kept, None)
+        audience = Audience(recorder, policies=[policy])
         feedback = Feedback(
-            recorder=recorder,
-            policies={"llm_at": policy},
-            clock=SystemClock(),
-            keep_comments=False,
+            recorder=recorder, audience=audience, clock=SystemClock(), keep_comments=False
         )
         body = {"decision": kept.id, "correct": True}
         assert (await feedback.take(Fields(body, body)))["accepted"] is True
+        await audience.catch_up()
         found = await recorder.get(kept.id, tenant="local")
         assert found is not None
         assert len(found.evidence) == 1

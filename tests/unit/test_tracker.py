@@ -7,7 +7,6 @@ import pytest
 
 from app import tracker
 from app.records import Record
-from app.sightings import SERVED
 from app.standing import Standing
 from app.tracker import Tracker
 from tests.support.logged import TIERS, World, with_lessons
@@ -248,8 +247,66 @@ def test_gauges_are_numbers_and_leave_out_what_is_unknown() -> None:
     few = observed(World(1), 20).gauges()
     many = observed(World(1), 2000).gauges()
 
-    assert ("accuracy", "small") not in few
-    assert many["accuracy", "small"] == pytest.approx(0.76, abs=0.05)
-    assert many["usd_per_1000", SERVED] > many["usd_per_1000", "medium"]
-    assert many["n_eff", "large"] > 50
-    assert all(isinstance(value, float) for value in many.values())
+    assert "small" not in few["fixed_accuracy"]
+    assert few["served_accuracy"] == few["routing_gain"] == {}
+    assert many["fixed_accuracy"]["small"] == pytest.approx(0.76, abs=0.05)
+    assert many["served_usd_per_1000"][""] > many["fixed_usd_per_1000"]["medium"]
+    assert many["fixed_effective_sample"]["large"] > 50
+    assert set(many["alarms"].values()) == {0.0}
+    assert all(isinstance(value, float) for gauge in many.values() for value in gauge.values())
+
+
+def test_alarms_are_counted_by_name() -> None:
+    raised = observed(World(1, judge_sees=0.0), 2000).gauges()["alarms"]
+
+    assert raised["judge"] >= 1
+    assert set(raised) == {"no_labels", "judge", "believed", "impossible", "share"}
+
+
+def test_what_was_spent_on_what_adds_up_to_what_was_served() -> None:
+    watching, later, world = Tracker(), Tracker(), World(1)
+    for _ in range(400):
+        record, evidence = world.early()
+        watching.observe(with_lessons(record, evidence))
+        later.observe(record)
+        later.observe(with_lessons(record, evidence))
+    spend = watching.spend("local")
+
+    assert spend is not None
+    assert later.spend() == pytest.approx(spend)
+    assert sum(spend.values()) == pytest.approx(standing(watching).served.usd_per_1000.value)
+    assert min(spend.values()) > 0
+    assert Tracker().spend() is None
+
+
+def test_while_a_cost_is_unknown_nobody_says_what_was_spent() -> None:
+    watching, world = Tracker(), World(1)
+    for _ in range(100):
+        record = world.record()
+        record.attempts[0].cost_usd = None
+        watching.observe(record)
+
+    assert watching.spend() is None
+
+
+def test_what_was_so_before_is_said_once_after_it_is_restored(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watching, world = Tracker(), World(1, start="small", judge_sees=0.1)
+    with caplog.at_level(logging.INFO, logger="app.tracker"):
+        for _ in range(3000):
+            watching.restore(world.record())
+        assert caplog.records == []
+        watching.tell()
+        watching.tell()
+
+    said = [record.getMessage() for record in caplog.records]
+    assert said.count("a fixed tier would have been better") == 1
+    assert said.count("learning looks corrupt") == len(watching.alarms)
+
+
+def test_of_another_ladder_nothing_is_noted() -> None:
+    watching = Tracker(ladder=("small", "large"))
+    watching.observe(World(1).record())
+
+    assert watching.standing() is None

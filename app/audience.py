@@ -1,0 +1,140 @@
+"""Whoever learns from records, and how they hear of them: the policies and the tracker."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from app.policy import Policy
+from app.recorder import RecordSink
+from app.records import Record
+from app.tracker import Tracker
+
+logger = logging.getLogger(__name__)
+
+WAITING = 20_000
+"""More than are finished while old records are restored."""
+
+Learn: TypeAlias = Callable[[Record], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """A record to be shown; None: it is to be read first, with all that is known of it.
+
+    `policy` made the decision, where that is at hand.
+    """
+
+    id: str
+    tenant: str
+    record: Record | None
+    policy: Policy | None
+
+
+class Audience:
+    """Shows records, one by one and off a request's way, to everyone who learns from them.
+
+    The tracker hears of all of them, policies of those that teach: all `policies`, since what a
+    record teaches does not hang on who decided. Those named in `frozen` hear of old records only.
+    Errors: none of theirs; learning never breaks serving.
+    """
+
+    def __init__(
+        self,
+        recorder: RecordSink,
+        *,
+        policies: Sequence[Policy] = (),
+        frozen: Collection[str] = (),
+        tracker: Tracker | None = None,
+    ) -> None:
+        self._recorder = recorder
+        self._policies = policies
+        self._frozen = frozen
+        self._tracker = tracker
+        self._waiting: asyncio.Queue[_News] = asyncio.Queue(WAITING)
+        self._showing = asyncio.Lock()
+        self._overflows = False
+
+    def show(self, record: Record, policy: Policy | None = None) -> None:
+        """Have a finished record heard of, soon."""
+        self._submit(_News(record.id, record.tenant, record, policy))
+
+    def show_again(self, record_id: str, tenant: str, policy: Policy | None = None) -> None:
+        """Have a record heard of with all that is known of it by now, soon."""
+        self._submit(_News(record_id, tenant, None, policy))
+
+    async def run(self) -> None:
+        """Tell what waits, until cancelled."""
+        while True:
+            news = await self._waiting.get()
+            async with self._showing:
+                await self._tell(news)
+
+    async def catch_up(self) -> None:
+        """Tell at once what waits, as a replay does after each question."""
+        while not self._waiting.empty():
+            await self._tell(self._waiting.get_nowait())
+
+    @asynccontextmanager
+    async def restoring(self) -> AsyncGenerator[Learn, None]:
+        """How to show old records; until the block is left, new ones wait."""
+        async with self._showing:
+            yield self._restore
+            if self._tracker is not None:
+                _guarded(self._tracker.tell)
+
+    def _submit(self, news: _News) -> None:
+        try:
+            self._waiting.put_nowait(news)
+        except asyncio.QueueFull:
+            if not self._overflows:
+                logger.warning("too many records wait: what is left out is learned at a restart")
+            self._overflows = True
+        else:
+            self._overflows = False
+
+    async def _tell(self, news: _News) -> None:
+        record = news.record or await self._read(news)
+        if record is None:
+            return
+        policies = [policy for policy in self._policies if policy.name not in self._frozen]
+        if news.policy is not None and news.policy not in self._policies:
+            policies.append(news.policy)
+        _show(record, policies)
+        if self._tracker is not None:
+            _guarded(self._tracker.observe, record)
+
+    def _restore(self, record: Record) -> None:
+        _show(record, self._policies)
+        if self._tracker is not None:
+            _guarded(self._tracker.restore, record)
+
+    async def _read(self, news: _News) -> Record | None:
+        try:
+            return await self._recorder.get(news.id, tenant=news.tenant)
+        except Exception as exc:  # noqa: BLE001 - it is written down, and so learned at a restart
+            extra = {"record_id": news.id, "why": str(exc)}
+            logger.warning("what became known of a record is not learned yet", extra=extra)
+            return None
+
+
+def teaches(record: Record) -> bool:
+    """Whether policies may learn from it."""
+    return record.learn and record.outcome == "answered"
+
+
+def _show(record: Record, policies: Iterable[Policy]) -> None:
+    for policy in policies:
+        if teaches(record):
+            _guarded(policy.observe, record)
+
+
+def _guarded(hear: Callable[..., None], *records: Record) -> None:
+    try:
+        hear(*records)
+    except Exception:
+        # What cannot be learned now must not keep the next records from it.
+        ids = [record.id for record in records]
+        logger.exception("a record could not be learned from", extra={"record_ids": ids})

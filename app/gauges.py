@@ -1,0 +1,52 @@
+"""The figures that say whether routing pays, as Prometheus gauges."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal, TypeAlias
+
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+StandingGauge: TypeAlias = Literal[
+    "fixed_accuracy",
+    "fixed_usd_per_1000",
+    "fixed_effective_sample",
+    "served_accuracy",
+    "served_usd_per_1000",
+    "served_effective_sample",
+    "routing_gain",
+    "alarms",
+]
+Figures: TypeAlias = Mapping[StandingGauge, Mapping[str, float]]
+"""By tier or by alarm; of what was served, under the empty name. What is unknown is left out."""
+
+_GAUGES: dict[StandingGauge, tuple[str | None, str]] = {
+    "fixed_accuracy": ("tier", "Estimated accuracy had this tier answered everything."),
+    "fixed_usd_per_1000": ("tier", "USD for 1,000 requests had this tier answered everything."),
+    "fixed_effective_sample": ("tier", "How many labels the tier's accuracy is worth."),
+    "served_accuracy": (None, "Estimated accuracy of what was served."),
+    "served_usd_per_1000": (None, "USD for 1,000 requests as they were served."),
+    "served_effective_sample": (None, "How many labels the accuracy served is worth."),
+    "routing_gain": (None, "Accuracy served, less that of the best fixed tiers for its cost."),
+    "alarms": ("alarm", "Reasons to think that learning is corrupt."),
+}
+
+
+class StandingGauges(Collector):
+    """Each gauge as far as it is known whenever the metrics are fetched."""
+
+    def __init__(self, read: Callable[[], Figures]) -> None:
+        self._read = read
+
+    @override
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        try:
+            known = self._read()
+        except Exception:  # noqa: BLE001 - one broken part must not hide all the others
+            known = {}
+        for name, (label, help_text) in _GAUGES.items():
+            labels = () if label is None else (label,)
+            gauge = GaugeMetricFamily(f"autoshift_{name}", help_text, labels=labels)
+            for about, figure in known.get(name, {}).items():
+                gauge.add_metric([about] if label else [], figure)
+            yield gauge

@@ -1,0 +1,81 @@
+"""Restores at the start what was known: shows the records in the store to everyone who learns."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from app.archive import Archive
+from app.audience import Audience
+from app.errors import GatewayError
+
+logger = logging.getLogger(__name__)
+
+RESTORED = 16_000
+"""Of a tenant's records so many, the newest: fewer than learners remember, so none counts twice."""
+AGAIN_S = 30.0
+SLICE_S = 0.002
+
+
+class Restart:
+    """Does so once, in the background; requests are served meanwhile, from what is known by then.
+
+    What is learned is a function of the records in their order, so this restores it, and learns
+    what was imported. Records erased since are no longer among them.
+    """
+
+    def __init__(
+        self,
+        *,
+        archive: Archive,
+        audience: Audience,
+        tenants: Sequence[str],
+        records: int = RESTORED,
+        again_s: float = AGAIN_S,
+    ) -> None:
+        self._archive = archive
+        self._audience = audience
+        self._tenants = tenants
+        self._records = records
+        self._again_s = again_s
+
+    async def run(self) -> None:
+        """Restore; while the store is down, again and again."""
+        while True:
+            if await self._restored():
+                return
+            await asyncio.sleep(self._again_s)
+
+    async def _restored(self) -> bool:
+        started_s = time.monotonic()
+        try:
+            records = await self._restore()
+        except GatewayError as exc:
+            extra = {"why": exc.message, "again_s": self._again_s}
+            logger.warning("what was learned cannot be restored yet", extra=extra)
+            return False
+        except Exception:
+            # Requests are served all the same, by the priors and their neighbours.
+            logger.exception("what was learned cannot be restored")
+            return False
+        took_s = round(time.monotonic() - started_s, 3)
+        extra = {"records": records, "took_s": took_s}
+        logger.info("what was learned is restored", extra=extra)
+        return True
+
+    async def _restore(self) -> int:
+        async with self._audience.restoring() as show:
+            found = [
+                record
+                for tenant in self._tenants
+                for record in await self._archive.latest(tenant, self._records)
+            ]
+            found.sort(key=lambda record: (record.time_s, record.id))
+            since_s = time.monotonic()
+            for record in found:
+                show(record)
+                if time.monotonic() - since_s > SLICE_S:
+                    # As long again for requests.
+                    await asyncio.sleep(SLICE_S)
+                    since_s = time.monotonic()
+            return len(found)
