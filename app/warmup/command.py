@@ -32,7 +32,10 @@ LEARNS = "value"
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `autoshift warmup`, but for those about the configuration."""
     parser.add_argument(
-        "file", type=Path, help="prompts: one a line as text, or JSON lines; may be gzipped"
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="prompts: one a line as text, or JSON lines; may be gzipped",
     )
     parser.add_argument(
         "--questions",
