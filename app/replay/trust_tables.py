@@ -83,7 +83,7 @@ def scenarios(trials: list[Trial]) -> Grid:
 
 def traffic(trials: list[Trial]) -> Grid:
     """How the traffic of the tier in question went."""
-    heads = ("tier", "before > just after > in the end", "without it", "80 % there after")
+    heads = ("tier", "before > after > end", "without it", "80 % there after")
     rows = [
         [f"{trial.scenario}, {trial.policy}", trial.tier or "", *_traffic(found)]
         for trial in trials

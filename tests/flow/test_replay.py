@@ -5,7 +5,9 @@ import subprocess
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import orjson
 import pytest
 from PIL import Image
@@ -15,10 +17,12 @@ from app.errors import SettingsError
 from app.policies import build_policies
 from app.replay.baselines import fixed_points, truth_of
 from app.replay.command import Replay, add_options
+from app.replay.experiment import Plan, questions, run_plan
 from app.replay.figures import Runs
 from app.replay.ladders import PROVIDER
 from app.replay.policies import UNUSED_URL, Choice, build_policy
-from app.replay.run import by_arrival, by_topic, records, run, shuffled
+from app.replay.run import Advance, by_arrival, by_topic, records, run, shuffled, vectors
+from app.replay.scenarios import Ground, ScenarioName, parse_scenarios
 from tests.flow.test_learning import EASY, HARD, delivered
 from tests.support.gateway import gateway
 from tests.support.loop import Drawing
@@ -119,7 +123,7 @@ async def test_drawn_lessons_are_taught_at_once_and_paid_apart() -> None:
     assert runs.by_query["answers"].tolist() == [[1, 1, 1]]
 
 
-@pytest.mark.parametrize("name", ["llm_at", "cascade", "random"])
+@pytest.mark.parametrize("name", ["llm_at", "cascade", "random", "value", "value:global"])
 async def test_no_decision_depends_on_what_is_correct(name: str) -> None:
     flipped = lessons()
     for each in flipped:
@@ -136,6 +140,61 @@ async def test_no_decision_depends_on_what_is_correct(name: str) -> None:
     assert len(left[0]) == len(EASY) + len(HARD)
     # How long embedding and searching took is all that may differ, and the clock stands still.
     assert left[0] == left[1]
+
+
+async def test_value_with_global_rates_only_looks_at_no_neighbours() -> None:
+    laid_out = course(lessons())
+    order = by_arrival(laid_out)
+
+    starts = {
+        name: [
+            record.start
+            for record in await records(
+                laid_out, build_policy(Choice(name, 1.0), laid_out.tiers), order, seed=1
+            )
+        ]
+        for name in ("value", "value:global")
+    }
+
+    assert max(start.neighbours for start in starts["value"] if start) > 0
+    assert {start.neighbours for start in starts["value:global"] if start} == {0}
+    assert len([start for start in starts["value:global"] if start]) == len(order)
+
+
+async def test_every_tiers_estimate_is_kept_as_it_was_before_anything_ran() -> None:
+    laid_out = course(lessons(), priors=(0.55, 0.65, 0.9))
+    policy = build_policy(Choice("llm_at"), laid_out.tiers)
+
+    made = await records(laid_out, policy, by_arrival(laid_out), seed=1)
+    outcomes = await run(laid_out, policy, by_arrival(laid_out), seed=1)
+
+    for record, estimates in zip(made, outcomes["estimates"], strict=True):
+        assert record.start is not None
+        believed = [record.start.estimates[model].accuracy for model in MODELS]
+        assert estimates[:3].tolist() == believed
+        assert np.isnan(estimates[3:]).all()
+    assert outcomes["estimates"][0, :3].tolist() == [0.55, 0.65, 0.9]
+
+
+async def test_the_progress_bar_counts_every_question_that_is_run() -> None:
+    laid_out = course(lessons())
+    plan = Plan(
+        (Choice("llm_at"), Choice("cascade"), Choice("cascade")),
+        orders=2,
+        seed=1,
+        swept=True,
+        scenarios=parse_scenarios(get_args(ScenarioName)),
+    )
+    counted: list[str] = []
+
+    def begin(name: str) -> Advance:
+        return lambda: counted.append(name)
+
+    await run_plan(Ground(laid_out, await vectors(laid_out)), plan, begin)
+
+    assert len(counted) == questions(plan, laid_out)
+    assert {"llm_at", "llm_at@0.7", "cascade, trap", "random, as recorded"} <= set(counted)
+    assert "random, trap" not in counted
 
 
 async def test_the_running_gateway_decides_the_same_on_the_same_records(tmp_path: Path) -> None:
@@ -230,6 +289,49 @@ def test_the_command_prints_every_table_and_writes_figures_and_picture(
         assert len(colours) > 20
 
 
+def test_the_command_compares_curves_at_equal_accuracy_and_tries_scenarios(
+    file: Path, tmp_path: Path
+) -> None:
+    figures, picture = tmp_path / "figures.json", tmp_path / "picture.png"
+
+    done = replay(
+        *(str(file), "--policy", "llm_at", "--policy", "value", "--orders", "2", "--sweep"),
+        *("--margin", "30", "--scenario", "trap", "--scenario", "false-failures"),
+        *("--json", str(figures), "--plot", str(picture)),
+    )
+
+    assert done.returncode == 0, done.stderr
+    for said in (
+        "margin: 30 points",
+        "Cost at the accuracy of llm_at",
+        "hull of tiers",
+        "kNN, full labels",
+        "agreement only",
+        "skill",
+        "as the gateway would report it",
+        "trap, value",
+        "false-failures,",
+        "before > after > end",
+    ):
+        assert said in done.stdout
+    report = json.loads(figures.read_text(encoding="utf-8"))
+    first, value, _ = report["policies"]
+    assert report["margin"] == 0.3
+    assert first["parity"] is None
+    assert value["parity"]["setting"].startswith("value")
+    assert value["parity"]["gain"]["interval"]["low"] > -0.3
+    assert value["parity"]["cost"]["value"] > 0
+    assert set(value["aiq_over"]) == {"llm_at"}
+    assert value["aiq_over"]["llm_at"]["value"] == -first["aiq_over"]["value"]["value"]
+    assert {"value", "interval", "error"} == set(value["aiq_over_mixtures"])
+    assert value["estimates"]["0"]["comparisons"] == 2 * 3 * report["queries"]
+    assert report["agreement"]["gate"] == "agreement"
+    assert report["upper_bound"]["settings"][-1]["point"]["accuracy"] == 0.5
+    assert [trial["scenario"] for trial in value["trials"]] == ["trap", "false-failures"]
+    assert value["trials"][0]["trap"]["good"] == "small"
+    assert value["trials"][1]["tier"] == "small"
+
+
 def test_figures_of_a_simulated_judge_say_so_and_two_tiers_have_their_measures(
     file: Path, tmp_path: Path
 ) -> None:
@@ -258,6 +360,8 @@ def test_figures_of_a_simulated_judge_say_so_and_two_tiers_have_their_measures(
         (["--policy", "llm_at@7"], "llm_at.threshold"),
         (["--judge", "guess"], "neither recorded nor simulated"),
         (["--priors", "0.5"], "give 3 numbers"),
+        (["--scenario", "flood"], "'flood' is unknown; known: wrong-priors"),
+        (["--policy", "value:global@-1"], "value.quality_per_dollar"),
         (["--json", "/nowhere/figures.json"], "cannot be written"),
     ],
 )
