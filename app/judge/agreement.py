@@ -1,22 +1,37 @@
 """When two answers say the same: what an answer boils down to, in a form that can be compared."""
 
 import hashlib
+import json
 import re
 import unicodedata
 
 import orjson
 
 from app.answers import Answer
+from app.judge.arithmetic import evaluate
+from app.judge.notation import plain_notation
+from app.judge.numbers import written
+from app.judge.values import CHARACTERS, unquoted, value_of
 
+_BOXED = r"\\boxed\{(?P<boxed>(?:[^{}]|\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*+\})*+\})*+\})*+)\}"
+_BOX = re.compile(_BOXED)
 _MARKED = re.compile(
-    r"(?:\\boxed\{(?P<boxed>(?:[^{}]|\{[^{}]*\})*)\}|####\s*(?P<hashes>.+)"
-    r"|answer\**\s*(?:is\s*:?|:)\s*(?P<said>.+))",
+    rf"(?:{_BOXED}|####\s*+(?P<hashes>.+)|answer\**+\s*+(?:is\s*+:?+|:)[*\s]*+(?P<said>.+))",
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"(?:(?<![\w.)\]])\+)?(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)(?:\.\d+)?")
-_NOISE = re.compile(r"[^\w.\-+/%:<>=≤≥≠^*|&!~√]+")
+# A chain of dots is a version or an address: its zeros count.
+_NUMBER = re.compile(
+    r"\d++(?:\.\d++){2,}+"
+    r"|(?<!\w)(?:(?<![\w.)\]])\+)?(?:\d{1,3}(?:,\d{3}){1,20}+(?![\d,])|\d++)(?:\.\d++)?"
+)
+_NOISE = re.compile(r"[^\w.\-+/%:<>=≤≥≠^*|&!~√±∞\u222a\u2229]+")
 _EMPHASIS = re.compile(r"(?<!\w)(?:\*\*+|__+)|(?:\*\*+|__+)(?!\w)|`+")
 _OPERATOR = re.compile(r"\s*([-+/:<>=≤≥≠^*|&~])\s*")
+_INNER_CAPITAL = re.compile(r"[^\W\d_][A-Z]")
+_LETTERS = re.compile(r"[^\W\d_]++")
+_ONCE = re.compile(r"(?<![\w.)])1\*(?=[a-z(])")
+_WRAPPING = " \t\r\n*`$="
+_ENDING = " .,:;!"
 LAST_LINE_WORDS = 4
 DECIMALS = 6
 
@@ -24,10 +39,11 @@ DECIMALS = 6
 def final_answer(answer: Answer) -> str:
     """A digest of the answer's gist: equal for two answers that agree.
 
-    Numbers lose grouping and trailing zeros; JSON loses key order and spacing; prose loses case,
-    punctuation and everything before "the answer is", "####" or a box.
+    What stands in a box, after "the answer is" or "####", or alone on the last line counts. Numbers
+    and lists of them count by value, JSON without its order and spacing, prose without case and
+    punctuation.
     """
-    return hashlib.blake2b(_gist(answer).encode(), digest_size=12).hexdigest()
+    return hashlib.blake2b(_gist(answer).encode(errors="surrogatepass"), digest_size=12).hexdigest()
 
 
 def _gist(answer: Answer) -> str:
@@ -36,9 +52,9 @@ def _gist(answer: Answer) -> str:
             [call.name, _canonical_json(call.arguments) or call.arguments]
             for call in answer.tool_calls
         ]
-        return orjson.dumps(calls).decode()
+        return json.dumps(calls)
     text = answer.text or answer.refusal
-    return _canonical_json(text) or _words(_marked(text) or _last_line(text)) or text
+    return _canonical_json(text) or _marked(text) or _last_line(text) or _words(text) or text
 
 
 def _canonical_json(text: str) -> str:
@@ -47,14 +63,20 @@ def _canonical_json(text: str) -> str:
         value = orjson.loads(text)
         if not isinstance(value, dict | list):
             return ""
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+        plain = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return ""
+    return (value_of(plain) if plain[0] == "[" else "") or plain
 
 
-def _marked(text: str) -> str | None:
-    found = list(_MARKED.finditer(text))
-    return next((part for part in found[-1].groups() if part), None) if found else None
+def _marked(text: str) -> str:
+    marks = list(_MARKED.finditer(text))
+    if not marks:
+        return ""
+    last = marks[-1]
+    part = last["boxed"] or last["hashes"] or last["said"] or ""
+    box = _BOX.search(part)
+    return _spelled(box["boxed"] if box else part)
 
 
 def _last_line(text: str) -> str:
@@ -62,23 +84,54 @@ def _last_line(text: str) -> str:
 
     Any other last line ("I hope this helps!", the end of a code block) many answers share.
     """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    last = lines[-1] if lines else ""
+    last = next((line for line in reversed(text.splitlines()) if line.strip()), "")
+    if "```" in text:
+        return ""
     words = last.split()
     alone = len(words) == 1 or (len(words) <= LAST_LINE_WORDS and re.search(r"\d", last))
-    return last if alone and _words(last) and "```" not in text else text
+    return _spelled(last) if (alone and _words(last)) or _value(last) else ""
+
+
+def _value(text: str) -> str:
+    if len(text) > CHARACTERS:
+        return ""
+    return value_of(plain_notation(text).strip(_WRAPPING).rstrip(_ENDING))
+
+
+def _spelled(part: str) -> str:
+    """A string without its quotes, a value in its one spelling, or words; symbols as they are."""
+    whole = plain_notation(part).strip(_WRAPPING)
+    bare = whole.rstrip(_ENDING)
+    inner = unquoted(unquoted(bare))
+    if inner != bare:
+        whole = bare = inner.strip(_WRAPPING) or inner or bare
+    return value_of(bare) or _words(bare) or whole
 
 
 def _words(text: str) -> str:
-    text = unicodedata.normalize("NFKC", _EMPHASIS.sub(" ", text)).casefold()
+    text = _EMPHASIS.sub(" ", plain_notation(text))
+    text = unicodedata.normalize("NFKC", text)
+    text = _folded(text)
     text = _NUMBER.sub(lambda number: _plain_number(number[0]), text)
-    return _OPERATOR.sub(r"\1", _NOISE.sub(" ", text)).strip(" .:!")
+    return _ONCE.sub("", _OPERATOR.sub(r"\1", _NOISE.sub(" ", text)).strip(" .:!"))
+
+
+def _folded(text: str) -> str:
+    """Without case, but for words with capitals inside: werC is not werc."""
+    if not _INNER_CAPITAL.search(text):
+        return text.casefold()
+    return _LETTERS.sub(lambda word: word[0] if _is_mixed(word[0]) else word[0].casefold(), text)
+
+
+def _is_mixed(word: str) -> bool:
+    return not (word.islower() or word.isupper() or word.istitle())
 
 
 def _plain_number(number: str) -> str:
     """Without grouping, trailing zeros, and the noise of floating point: 49.9999999999 is 50."""
+    if number.count(".") > 1:
+        return number
     digits = number.replace(",", "").removeprefix("+")
-    whole, _, decimals = digits.partition(".")
-    if len(decimals) > DECIMALS and whole.strip("-0"):
-        digits = f"{float(digits):.{DECIMALS}f}"
+    if len(digits.partition(".")[2]) > DECIMALS and (value := evaluate(digits)) is not None:
+        return written(value)
     return digits.rstrip("0").rstrip(".") if "." in digits else digits
