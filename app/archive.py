@@ -80,17 +80,19 @@ class Archive:
         rows = [found[at] for at in sorted(found, reverse=newest_first)]
         return Page(rows[:limit], has_more=len(rows) > limit)
 
-    async def latest(self, tenant: str, most: int) -> list[Record]:
-        """The tenant's newest records, about so many, the oldest first; without their texts.
+    async def latest(self, tenant: str, most: int) -> dict[Place, bytes]:
+        """The tenant's newest records, about so many, as JSON without their texts.
 
+        As bytes, since the garbage collector would look through so many records again and again.
         Leaves as much time to others as it takes.
         """
         await self._recorder.deliver()
-        wanted, found = Wanted(tenant), dict[Place, Record]()
+        wanted, found = Wanted(tenant), dict[Place, bytes]()
         while len(found) < most:
             started_s = time.monotonic()
-            rows = await self._store.by_time(wanted, newest_first=True, limit=READ_AT_ONCE)
-            placed = _placed(rows)
+            placed = _placed(
+                await self._store.by_time(wanted, newest_first=True, limit=READ_AT_ONCE)
+            )
             if not placed:
                 break
             last_s, _ = min(placed)
@@ -98,10 +100,11 @@ class Archive:
             if placed.keys() <= found.keys():
                 # There may be more of one time than are read at once.
                 placed, before_s = await self._tied(wanted, last_s, vectors=False), last_s - SAME_S
-            found |= {place: replace(record, text=None) for place, (record, _) in placed.items()}
+            for place in placed.keys() - found.keys():
+                found[place] = replace(placed[place][0], text=None).to_json()
             wanted = wanted.within(None, before_s)
             await asyncio.sleep(time.monotonic() - started_s)
-        return [found[place] for place in sorted(found)]
+        return found
 
     async def scan(self, wanted: Wanted, *, vectors: bool) -> AsyncGenerator[list[Stored], None]:
         """Everything that is wanted, some rows at a time, in order of the ids."""

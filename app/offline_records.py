@@ -11,7 +11,7 @@ from app.embedder import Embedder, build_embedder
 from app.errors import SettingsError, StoreError, StoreLockedError
 from app.record_files import Header, Line, encoded, line_of, read_header, read_lines
 from app.recorder import BATCH_RECORDS, Recorder
-from app.records import Record
+from app.records import Record, record_from_json
 from app.settings import Settings
 from app.store import Insert, Outbox, build_store
 from app.store.protocol import payload_of
@@ -52,9 +52,13 @@ class OfflineRecords:
         """Everybody's."""
         return await self._archive.count()
 
-    async def latest(self, most: int) -> list[Record]:
-        """The newest, the oldest of them first."""
-        return await self._archive.latest(self._tenant, most)
+    async def latest(self, most: int) -> AsyncGenerator[Record, None]:
+        """The newest so many, the oldest of them first."""
+        found = await self._archive.latest(self._tenant, most)
+        for place in sorted(found):
+            record = record_from_json(found[place])
+            if record is not None:
+                yield record
 
     async def erase(self, wanted: Wanted) -> int:
         """How many were erased."""

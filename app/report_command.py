@@ -2,10 +2,12 @@
 
 import argparse
 from collections.abc import Iterator
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -50,8 +52,11 @@ async def run(given: argparse.Namespace) -> int:
 async def _offline(settings: Settings) -> Json:
     """What a gateway would tell that starts now."""
     tracker = Tracker(ladder=settings.ladder.names)
-    async with offline_records(settings, tenant=TENANT) as records:
-        for record in await records.latest(RESTORED):
+    async with (
+        offline_records(settings, tenant=TENANT) as records,
+        aclosing(records.latest(RESTORED)) as latest,
+    ):
+        async for record in latest:
             tracker.restore(record)
     tracker.look()
     return report_of(tracker, TENANT, simulated=settings.simulated)
@@ -67,7 +72,7 @@ def show(report: Json, console: Console) -> None:
 
 
 def _table(report: Json, title: str) -> Table:
-    table = Table(title=title)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("served by")
     for name in ("accuracy", "95 % interval", "$ per 1,000", "evidence"):
         table.add_column(name, justify="right")
@@ -106,11 +111,12 @@ def _interval(figure: Json) -> str:
     """Where there is none, why."""
     if figure["value"] is None:
         return str(figure["why"] or UNKNOWN)
-    return f"{figure['low']:.3f} to {figure['high']:.3f}"
+    return f"{_rounded(figure['low'])} to {_rounded(figure['high'])}"
 
 
 def _rounded(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.3f}"
+    """Estimates may leave [0, 1] a little; accuracies do not."""
+    return UNKNOWN if value is None else f"{min(1.0, max(0.0, value)):.3f}"
 
 
 def _usd(value: float | None) -> str:

@@ -1,13 +1,15 @@
 """Restores at the start what was known: shows the records in the store to everyone who learns."""
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Sequence
 
-from app.archive import Archive
+from app.archive import Archive, Place
 from app.audience import Audience
 from app.errors import GatewayError
+from app.records import record_from_json
 
 logger = logging.getLogger(__name__)
 
@@ -15,6 +17,9 @@ RESTORED = 16_000
 """Of a tenant's records so many, the newest: fewer than learners remember, so none counts twice."""
 AGAIN_S = 30.0
 SLICE_S = 0.002
+SETTLED = 500
+"""After so many, what is remembered of them is out of the garbage collector's sight: it will stay,
+and to look through all of it again and again would hold requests up for tenths of a second."""
 
 
 class Restart:
@@ -65,17 +70,19 @@ class Restart:
 
     async def _restore(self) -> int:
         async with self._audience.restoring() as show:
-            found = [
-                record
-                for tenant in self._tenants
-                for record in await self._archive.latest(tenant, self._records)
-            ]
-            found.sort(key=lambda record: (record.time_s, record.id))
+            gc.freeze()
+            found: dict[Place, bytes] = {}
+            for tenant in self._tenants:
+                found |= await self._archive.latest(tenant, self._records)
             since_s = time.monotonic()
-            for record in found:
-                show(record)
+            for number, place in enumerate(sorted(found), start=1):
+                record = record_from_json(found[place])
+                if record is not None:
+                    show(record)
+                if number % SETTLED == 0:
+                    gc.freeze()
                 if time.monotonic() - since_s > SLICE_S:
-                    # As long again for requests.
-                    await asyncio.sleep(SLICE_S)
+                    await asyncio.sleep(SLICE_S)  # as long for requests
                     since_s = time.monotonic()
+            gc.freeze()
             return len(found)

@@ -88,7 +88,7 @@ async def test_a_right_answer_is_kept_as_a_digest_that_fits_the_attempts(tmp_pat
             body = {"decision": decision, "correct_answer": answer, "by": f"user-{number}"}
             assert (await gate.http.post("/v1/feedback", json=body)).status_code == 200
         right, wrong = await said_about(gate, decision)
-        (attempt,) = (await gate.decision(decision))["attempts"]
+        attempt, *_ = (await gate.decision(decision))["attempts"]
         assert attempt["final_answer"] == right["correct"] != wrong["correct"]
 
 

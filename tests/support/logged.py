@@ -1,8 +1,12 @@
 """A made world where every tier's answer is known, and the records a gateway would log of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from random import Random
+from uuid import uuid4
 
+from app.embedder import StaticEmbedder
 from app.records import (
     Attempt,
     Estimate,
@@ -13,7 +17,9 @@ from app.records import (
     Usage,
     Verdict,
 )
+from app.store import EdgeStore, Insert
 
+AT_ONCE = 64
 TIERS = ("small", "medium", "large")
 COSTS_USD = {"small": 0.001, "medium": 0.006, "large": 0.03}
 COINS = {"small": 0.15, "medium": 0.08, "large": 0.05, "judges": 0.0, "full": 0.08}
@@ -122,3 +128,18 @@ def with_lessons(record: Record, evidence: Evidence | None) -> Record:
         if evidence is None
         else replace(record, evidence={**record.evidence, "lesson": evidence})
     )
+
+
+async def kept(store: Path, records: Iterable[Record]) -> None:
+    """Have these records in a gateway's store, without vectors: they are nobody's neighbours."""
+    edge = EdgeStore(store, dimension=StaticEmbedder().dimension)
+    await edge.open()
+    try:
+        inserts = [
+            Insert(record.id, record.tenant, record.to_json(), None)
+            for record in (replace(record, id=str(uuid4())) for record in records)
+        ]
+        for start in range(0, len(inserts), AT_ONCE):
+            await edge.write(inserts[start : start + AT_ONCE])
+    finally:
+        await edge.close()

@@ -9,6 +9,7 @@ from random import Random
 from uuid import uuid4
 
 from app.afterwards import Afterwards
+from app.audience import Audience
 from app.climb import climb, judge_rule
 from app.clock import SystemClock
 from app.conversations import Conversations
@@ -25,6 +26,7 @@ from app.records import Attempt, Kind, Labels, Lessons, Record, Start
 from app.replay.memory import MemoryRecorder, MemoryStore
 from app.retriever import Retriever
 from app.tiers import Price, Tier, TierLadder, Timeouts
+from app.tracker import Tracker
 from app.transmission import Transmission
 from app.upstreams.client import Upstream
 from app.upstreams.transport import build_client
@@ -155,7 +157,11 @@ class Loop:
 
 @asynccontextmanager
 async def loop(
-    *, arbiter: str = "none", limit_s: float = 10.0, works: bool = True
+    *,
+    arbiter: str = "none",
+    limit_s: float = 10.0,
+    works: bool = True,
+    tracker: Tracker | None = None,
 ) -> AsyncGenerator[Loop, None]:
     """A loop over a scripted provider; `works` false: nobody works at what waits."""
     async with provider() as scripted, build_client() as client:
@@ -177,7 +183,13 @@ async def loop(
             clock=clock,
             limit_s=limit_s,
         )
-        afterwards = Afterwards(teacher=teacher, recorder=recorder, meter=metrics, clock=clock)
+        afterwards = Afterwards(
+            teacher=teacher,
+            recorder=recorder,
+            meter=metrics,
+            clock=clock,
+            audience=Audience(recorder, tracker=tracker),
+        )
         transmission = Transmission(
             ladder=LADDER,
             retriever=Retriever(embedder=StaticEmbedder(), store=store, clock=clock),

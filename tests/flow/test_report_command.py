@@ -1,0 +1,94 @@
+"""`autoshift report` as its users run it: a process, beside a running gateway or on its store."""
+
+import asyncio
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.gateway import configuration, gateway, until
+from tests.support.logged import World, kept
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]  # a process takes seconds to start
+
+ROOT = Path(__file__).parents[2]
+NOWHERE = "http://127.0.0.1:1/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    status: int
+    out: str
+    err: str
+
+
+async def run(*arguments: str | Path) -> Ran:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app.cli", "report", *map(str, arguments)),
+        cwd=ROOT,
+        env={"COLUMNS": "120", "PATH": ""},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return Ran(process.returncode, out.decode(), err.decode())
+
+
+def config(store: Path) -> Path:
+    path = store.with_suffix(".yaml")
+    path.write_text(yaml.safe_dump(configuration(NOWHERE, store)), encoding="utf-8")
+    return path
+
+
+async def test_it_tells_of_a_stopped_gateway_what_it_will_tell_when_it_runs(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    world = World(1, start="medium", judge_sees=0.9, decided=True)
+    await kept(store, [world.record() for _ in range(1200)])
+    stopped = await run("--config", config(store), "--json")
+    assert (stopped.status, stopped.err) == (0, "")
+    told = json.loads(stopped.out)
+    assert told["state"] == "pays"
+    async with gateway(store) as gate:
+
+        async def is_restored() -> bool:
+            requests = (await gate.http.get("/v1/report")).json()["requests"]
+            return bool(requests >= told["requests"] - 0.01)
+
+        await until(is_restored, 30)
+        running = await run("--url", f"{gate.url}/v1/", "--json")
+        locked = await run("--config", config(store))
+    assert json.loads(running.out) == told
+    assert locked.status == 2
+    assert "--url" in locked.err
+
+
+async def test_a_person_reads_a_table_a_sentence_and_the_alarms(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    world = World(1, start="medium", judge_sees=0.0)
+    await kept(store, [world.record() for _ in range(1200)])
+    ran = await run("--config", config(store))
+    assert (ran.status, ran.err) == (0, "")
+    for name in ("routing", "always small", "always medium", "always large", "95 % interval"):
+        assert name in ran.out
+    assert "- No difference is sure: " in ran.out
+    assert "answer " in ran.out
+    assert "lesson " in ran.out
+    assert "- ALARM since 2023-11-14 " in ran.out
+    assert "large has accepted " in ran.out
+
+
+async def test_without_records_it_says_so(tmp_path: Path) -> None:
+    ran = await run("--config", config(tmp_path / "store"))
+    assert ran.status == 0
+    assert ran.out == "- Nothing to compare yet: no request was routed.\n"
+
+
+async def test_what_answers_and_is_no_gateway_is_named(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as gate:
+        wrong = await run("--url", f"{gate.provider.url}/models")
+    assert wrong.status == 2
+    assert "autoshift: http://127.0.0.1:" in wrong.err
