@@ -18,7 +18,11 @@ FINER = 2
 
 INK, GREY, PALE = "#1b1b1b", "#7a7a7a", "#e4e4e4"
 COLOURS = ("#0b62c4", "#c4420b", "#1a8a3c", "#8a2fb0", "#b08a00", "#008a8a")
-LEGEND = (("fixed tiers, mixed", GREY), ("dotted: kNN, full labels", INK))
+LEGEND = (
+    ("fixed tiers, mixed", GREY),
+    ("dotted: kNN, full labels", INK),
+    ("square: agreement only", INK),
+)
 STEPS = 64
 GRID = 0.05
 DOT_EVERY = 7
@@ -69,8 +73,7 @@ def _draw_baselines(canvas: "_Canvas", report: ReplayReport) -> None:
     """What is known in hindsight only: agreement, and full labels near each question."""
     canvas.line(_bound(report), INK, dotted=True)
     if report.agreement is not None:
-        canvas.dot(report.agreement.point, INK, radius=5, hollow=True)
-        canvas.label(report.agreement.point, "agreement only", INK, below=True)
+        canvas.square(report.agreement.point, INK, radius=5)
 
 
 def _bound(report: ReplayReport) -> list[Point]:
@@ -161,6 +164,12 @@ class _Canvas:
         box = tuple(FINER * edge for edge in (x - radius, y - radius, x + radius, y + radius))
         fill = "white" if hollow else colour
         self._draw.ellipse(box, fill=fill, outline=colour, width=2 * FINER)
+
+    def square(self, point: Point, colour: str, *, radius: int) -> None:
+        """A hollow one."""
+        x, y = self._place(point)
+        box = tuple(FINER * edge for edge in (x - radius, y - radius, x + radius, y + radius))
+        self._draw.rectangle(box, fill="white", outline=colour, width=2 * FINER)
 
     def label(self, point: Point, text: str, colour: str, *, below: bool = False) -> None:
         x, y = self._place(point)

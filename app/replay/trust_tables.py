@@ -59,8 +59,8 @@ def reports(report: ReplayReport) -> Grid:
         if _is_audited(policy)
     ]
     title = (
-        "Accuracy as the gateway would report it, less the truth: points (of the worst order); "
-        f"false alarms per {ALARMS_PER:,}"
+        "Accuracy as the gateway would report it, less the truth, in points (in the worst order, "
+        f"orders with enough evidence); false alarms per {ALARMS_PER:,}"
     )
     return grid(title, heads, rows)
 
@@ -76,7 +76,7 @@ def scenarios(trials: list[Trial]) -> Grid:
             trap = trial.trap
             name = f"  from {trap.after:,} on, over {trap.good}"
             rows.append([name, "", "", points(trap.gain), ratio(trap.cost)])
-        if trial.noticed_after:
+        if any(after is not None for after in trial.noticed_after):
             rows.append([f"  noticed after: {_noticed(trial.noticed_after)}"])
     return grid("Scenarios: the policy against itself in the plain stream", heads, rows)
 
@@ -98,10 +98,10 @@ def _is_audited(policy: PolicyReport) -> bool:
 
 
 def _error(reported: Reported) -> str:
-    """The mean error, and the largest of an order."""
+    """The mean error, the largest of an order, and in how many orders enough was seen."""
     if reported.error is None or reported.worst is None:
         return f"— (of {reported.n_eff:.0f})"
-    return f"{100 * reported.error:+.1f} ({100 * reported.worst:.1f})"
+    return f"{100 * reported.error:+.1f} ({100 * reported.worst:.1f}, {reported.orders})"
 
 
 def _noticed(after: list[int | None]) -> str:
