@@ -12,6 +12,9 @@ from app.records import Evidence, Neighbour, Record, Vector, record_from_json
 from app.store.protocol import Delete, Insert, Note, Operation, evidence_from_json, with_evidence
 from app.store.wanted import Stored, Wanted
 
+BLOCK = 512
+"""Rows multiplied at once: over more of them BLAS splits the work, and waits for its threads."""
+
 
 @dataclass(slots=True)
 class _Shelf:
@@ -32,12 +35,20 @@ class _Shelf:
 
     def nearest(self, vector: Vector, limit: int) -> list[tuple[float, str]]:
         """Similarities and ids, most similar first; of equals the older one."""
-        cosines = self._rows[: len(self.ids)] @ vector
+        cosines = self._cosines(vector)
         found = np.arange(len(cosines))
         if len(found) > limit:
             found = np.sort(np.argpartition(-cosines, limit - 1)[:limit])
         best = found[np.argsort(-cosines[found], kind="stable")]
         return [(float(cosines[row]), self.ids[row]) for row in best]
+
+    def _cosines(self, vector: Vector) -> npt.NDArray[np.float32]:
+        known = len(self.ids)
+        cosines = np.empty(known, dtype=np.float32)
+        for start in range(0, known, BLOCK):
+            end = min(start + BLOCK, known)
+            cosines[start:end] = self._rows[start:end] @ vector
+        return cosines
 
 
 class MemoryStore:

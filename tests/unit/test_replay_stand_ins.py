@@ -147,18 +147,18 @@ async def test_the_store_in_memory_finds_the_nearest_of_this_tenant_at_once() ->
             insert(record(embedder="another"), direction(0)),
         ]
     )
-    kept = [record() for _ in range(200)]
+    kept = [record() for _ in range(1200)]
     for angle, each in enumerate(kept):
-        store.apply(insert(each, direction(angle / 3)))
+        store.apply(insert(each, direction(angle / 10)))
     store.apply(insert(record()))
 
     assert await found(store, limit=3) == [each.id for each in kept[:3]]
-    assert len(await found(store, limit=1000)) == 200
+    assert len(await found(store, limit=2000)) == 1200
     assert await store.get(kept[0].id, tenant="other") is None
     near = await store.search(
         direction(60), tenant="local", embedder=str(kept[0].embedder), limit=1
     )
-    assert near[0].record.id == kept[180].id
+    assert near[0].record.id == kept[600].id
     assert near[0].similarity == pytest.approx(1)
 
 
