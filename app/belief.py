@@ -23,20 +23,40 @@ Rates: TypeAlias = tuple[float, float]
 """A judge's P(valid | right) and P(valid | wrong)."""
 
 Relation = Literal["unknown", "agree", "disagree"]
+CORRELATIONS = (0.7,)
+"""Of the tiers' successes: what is hard for one is hard for all."""
+TRAPS = (0.1, 0.3, 0.6, 0.9)
+"""The share of questions that lead wrong answers to the same mistake."""
+AGREEMENTS = (0.85, 0.93, 0.98)
+"""How likely two right answers are to agree, in form as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What is believed of how tiers' answers hang together.
+
+    `weights` is the probability of each correlation and share of traps, row by row; `agreement`
+    how likely two right answers are to agree. Both are rounded, so that plans can be kept.
+    """
+
+    weights: tuple[float, ...]
+    agreement: float
+
+
+USUAL = World((1 / 4,) * 4, 0.96)
+
 RELATIONS: tuple[Relation, ...] = ("unknown", "agree", "disagree")
 """How an answer stands to those before it."""
 
-CORRELATION = 0.5
-"""Of the tiers' successes: what is hard for one is hard for all."""
-TRAPS = 0.4
-BOTH_RIGHT, ONE_RIGHT, BOTH_WRONG, BOTH_TRAPPED = 0.93, 0.01, 0.10, 0.75
-"""How likely two answers are to agree."""
+ONE_RIGHT, BOTH_WRONG, BOTH_TRAPPED = 0.01, 0.10, 0.75
+"""How likely two answers are to agree, if not both are right."""
+LIFT_WEIGHT_MAX = 50.0
 AGREES_AT_MOST = 0.95
 CHECK_FAILS_RIGHT = 0.01
 """How likely a right answer is to fail an exact check, where a wrong one's chance is 1."""
 
 _NORMAL = NormalDist()
-_NODES = np.array([_NORMAL.inv_cdf((node + 0.5) / 6) for node in range(6)])
+_NODES = [_NORMAL.inv_cdf((node + 0.5) / 16) for node in range(16)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +75,90 @@ def relation_of(group: object, others: Sequence[object]) -> Relation:
     return "agree" if group in compared else "disagree"
 
 
-def joint(accuracies: Sequence[float]) -> Belief:
+def lifted(
+    usual: Sequence[float], found: Sequence[tuple[float, float]], weight_min: float
+) -> list[float]:
+    """What is usual of each tier, moved by what they have shown in common.
+
+    Easy questions are easy for all: what some tiers have shown says something of the others.
+    `found` is (weight right, weight) a tier. Source: a shared offset in the probit of accuracy,
+    shrunk to 0 by `weight_min`.
+    """
+    total = offset = 0.0
+    for accuracy, (right, weight) in zip(usual, found, strict=True):
+        if weight > 0:
+            mean = (right + weight_min * accuracy) / (weight + weight_min)
+            mean = min(0.98, max(0.02, mean))
+            counted = min(weight, LIFT_WEIGHT_MAX)
+            offset += counted * (_NORMAL.inv_cdf(mean) - _NORMAL.inv_cdf(accuracy))
+            total += counted
+    moved = offset / (total + weight_min)
+    return [_NORMAL.cdf(_NORMAL.inv_cdf(accuracy) + moved) for accuracy in usual]
+
+
+def joint(accuracies: Sequence[float], world: World = USUAL) -> Belief:
     """The belief before anything ran, from each tier's accuracy alone.
 
-    The tiers' successes share a normal variable, taken at six equally likely values.
+    The tiers' successes share a normal variable, taken at equally likely values.
     """
-    return _joint(tuple(round(accuracy, 3) for accuracy in accuracies))
+    return _joint(tuple(round(accuracy, 3) for accuracy in accuracies), world.weights)
 
 
 @lru_cache(maxsize=256)
-def _joint(accuracies: tuple[float, ...]) -> Belief:
-    right = np.array([_rights(accuracy) for accuracy in accuracies])
-    likely = np.ones((1, len(_NODES)))
-    for tier in right:
-        likely = np.concatenate((likely * (1 - tier), likely * tier))
-    states = likely.mean(axis=1)
-    belief = np.concatenate((states * (1 - TRAPS), states * TRAPS))
+def _joint(accuracies: tuple[float, ...], weights: tuple[float, ...]) -> Belief:
+    shares = np.array(weights).reshape(len(CORRELATIONS), len(TRAPS))
+    free, trapped = shares @ (1 - np.array(TRAPS)), shares @ np.array(TRAPS)
+    states = _states(accuracies)
+    belief = np.concatenate((free @ states, trapped @ states))
     belief.flags.writeable = False
     return belief
 
 
-@lru_cache(maxsize=1024)
-def _rights(accuracy: float) -> tuple[float, ...]:
-    """How likely a tier of this accuracy is right at each node of the shared variable."""
-    ease, rest = _NORMAL.inv_cdf(accuracy), (1 - CORRELATION) ** 0.5
-    return tuple(_NORMAL.cdf((ease + CORRELATION**0.5 * node) / rest) for node in _NODES.tolist())
+@lru_cache(maxsize=256)
+def _states(accuracies: tuple[float, ...]) -> Array:
+    """How likely the tiers are right in each combination. Shape: (correlations, 2 ** tiers)."""
+    right = np.array([[_rights(a, c) for c in CORRELATIONS] for a in accuracies])
+    likely = np.ones((1, *right.shape[1:]))
+    for tier in right:
+        likely = np.concatenate((likely * (1 - tier), likely * tier))
+    states: Array = likely.mean(axis=2).T
+    return states
+
+
+@lru_cache(maxsize=8192)
+def _rights(accuracy: float, correlation: float) -> tuple[float, ...]:
+    """How likely a tier of this accuracy is right at each value of the shared variable."""
+    ease, rest = _NORMAL.inv_cdf(accuracy), (1 - correlation) ** 0.5
+    return tuple(_NORMAL.cdf((ease + correlation**0.5 * node) / rest) for node in _NODES)
+
+
+def evidence(
+    accuracies: Sequence[float], tiers: Sequence[str], attempts: Sequence[Attempt]
+) -> Array | None:
+    """How likely it was that these answers agree as they do, in each world; None where none could.
+
+    Shape: (correlations, traps, agreements).
+    """
+    groups: dict[str, int] = {}
+    ran: list[Ran] = []
+    spaces = [space(len(tiers), agreement) for agreement in AGREEMENTS]
+    likely = np.ones((len(AGREEMENTS), 2 ** (len(tiers) + 1)))
+    for attempt in attempts:
+        gist = comparable_answer(attempt)
+        if gist is None or attempt.tier not in tiers:
+            continue
+        new = Ran(tiers.index(attempt.tier), groups.setdefault(gist, len(groups)))
+        for row, of in enumerate(spaces):
+            likely[row] *= dict(of.groups(ran, new.tier))[new.group or 0]
+        ran.append(new)
+    if len(ran) < 2:  # noqa: PLR2004 - one alone agrees with nobody
+        return None
+    states = _states(tuple(round(accuracy, 3) for accuracy in accuracies))
+    half = states.shape[1]
+    free, trapped = states @ likely[:, :half].T, states @ likely[:, half:].T
+    traps = np.array(TRAPS)[None, :, None]
+    found: Array = (1 - traps) * free[:, None] + traps * trapped[:, None]
+    return found
 
 
 def chance_right(belief: Belief) -> Array:
@@ -88,11 +167,13 @@ def chance_right(belief: Belief) -> Array:
     return chance
 
 
-def after_answer(belief: Belief, before: Sequence[Ran], new: Ran) -> Belief:
+def after_answer(
+    belief: Belief, before: Sequence[Ran], new: Ran, agreement: float = USUAL.agreement
+) -> Belief:
     """The belief once this answer is seen to agree or disagree with those before it."""
     if new.group is None:
         return belief
-    return belief * dict(_space_of(belief).groups(before, new.tier))[new.group]
+    return belief * dict(_space_of(belief, agreement).groups(before, new.tier))[new.group]
 
 
 def after_verdict(belief: Belief, tier: int, rates: Rates, *, valid: bool) -> Belief:
@@ -111,6 +192,7 @@ def after_attempts(
     tiers: Sequence[str],
     attempts: Sequence[Attempt],
     rates: Callable[[str, Relation], Rates],
+    agreement: float = USUAL.agreement,
 ) -> tuple[Belief, tuple[Ran, ...]]:
     """The belief about these tiers after all of these attempts, and what ran."""
     ran: list[Ran] = []
@@ -121,7 +203,7 @@ def after_attempts(
         tier, gist = tiers.index(attempt.tier), comparable_answer(attempt)
         group = None if gist is None else groups.setdefault(gist, len(groups))
         relation = relation_of(group, [earlier.group for earlier in ran])
-        belief = after_answer(belief, ran, Ran(tier, group))
+        belief = after_answer(belief, ran, Ran(tier, group), agreement)
         ran.append(Ran(tier, group))
         for verdict in attempt.verdicts:
             if verdict.exact and verdict.valid is False:
@@ -173,16 +255,16 @@ class Space:
         return accepted if valid else 1 - accepted
 
 
-@lru_cache(maxsize=16)
-def space(tiers: int) -> Space:
+@lru_cache(maxsize=256)
+def space(tiers: int, agreement: float = USUAL.agreement) -> Space:
     """The states for this many tiers: the first in the lowest bit, the trap in the highest."""
     states = np.arange(2 ** (tiers + 1))
     right = np.array([(states >> tier) & 1 for tier in range(tiers)], dtype=np.float64)
     both_wrong = np.where(states >> tiers, BOTH_TRAPPED, BOTH_WRONG)
     count = right[:, None] + right[None, :]
-    agree = np.choose(count.astype(int), [both_wrong, ONE_RIGHT, BOTH_RIGHT])
+    agree = np.choose(count.astype(int), [both_wrong, ONE_RIGHT, agreement])
     return Space(right, agree)
 
 
-def _space_of(belief: Belief) -> Space:
-    return space(len(belief).bit_length() - 2)
+def _space_of(belief: Belief, agreement: float = USUAL.agreement) -> Space:
+    return space(len(belief).bit_length() - 2, agreement)

@@ -4,12 +4,14 @@ It holds nothing that the records do not: shown the same ones in order, it says 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import TypeAlias
 
-from app.belief import Rates, Relation
+import numpy as np
+
+from app.belief import AGREEMENTS, CORRELATIONS, TRAPS, Array, Rates, Relation, World, lifted
 from app.drift import Drift
 from app.records import Lessons
 
@@ -17,13 +19,14 @@ DECAY = 0.998
 """What one more label leaves of the weight of those before it."""
 PRIOR_WEIGHT = 20.0
 RATE_MIN, RATE_MAX = 0.02, 0.98
-JUDGE_PRIOR = (9.0, 1.0, 4.0, 6.0)
+JUDGE_PRIOR = (9.0, 1.0, 5.0, 5.0)
 """Counts before any: right and judged valid, right and not, wrong and judged valid, wrong and not.
 """
 CHANGE_WEIGHT = 5.0
 """What is left of a tier's labels when it has changed."""
 CHANGE_DISCOUNT = 0.1
 """What a neighbour's label from before counts for."""
+WORLD_DECAY = 0.999
 LESSON_SHARE = 0.05
 """Of all spend, what lessons may cost."""
 FULL_SHARE = 0.5
@@ -127,15 +130,26 @@ class Ledger:
     changed_s: dict[str, float] = field(default_factory=dict)
     _drifts: dict[str, Drift] = field(default_factory=dict)
     _models: dict[str, set[str]] = field(default_factory=dict)
+    _seen: Array = field(
+        default_factory=lambda: np.zeros((len(CORRELATIONS), len(TRAPS), len(AGREEMENTS)))
+    )
+    _world: World | None = None
     _sums: dict[Key, Fading] = field(default_factory=dict)
     _kept: OrderedDict[str, tuple[Bill, dict[Key, tuple[int, Amount]]]] = field(
         default_factory=OrderedDict
     )
 
+    def accuracies(self, tiers: Sequence[str], priors: Sequence[float]) -> list[float]:
+        """How often each tier is right, all questions taken together."""
+        sums = [self._sums.get(("right", tier), _EMPTY) for tier in tiers]
+        usual = lifted(priors, [(each.total, each.weight) for each in sums], PRIOR_WEIGHT)
+        return [
+            min(RATE_MAX, max(RATE_MIN, each.mean((PRIOR_WEIGHT * prior, PRIOR_WEIGHT))))
+            for each, prior in zip(sums, usual, strict=True)
+        ]
+
     def rate(self, tier: str, prior: float) -> float:
-        """How often the tier is right, all questions taken together."""
-        rate = self._mean(("right", tier), (PRIOR_WEIGHT * prior, PRIOR_WEIGHT))
-        return min(RATE_MAX, max(RATE_MIN, rate))
+        return self.accuracies([tier], [prior])[0]
 
     def rates(self, tier: str, relation: Relation) -> Rates:
         """How well this tier's answers are judged: P(valid | right), P(valid | wrong).
@@ -143,13 +157,18 @@ class Ledger:
         To a hundredth: so plans can be kept.
         """
         right_valid, right_invalid, wrong_valid, wrong_invalid = JUDGE_PRIOR
-        of_right = self._mean(
-            ("valid", tier, relation, "right"), (right_valid, right_valid + right_invalid)
+        right = (right_valid, right_valid + right_invalid)
+        wrong = (wrong_valid, wrong_valid + wrong_invalid)
+        return (
+            round(self._judged(tier, relation, "right", right), 2),
+            round(self._judged(tier, relation, "wrong", wrong), 2),
         )
-        of_wrong = self._mean(
-            ("valid", tier, relation, "wrong"), (wrong_valid, wrong_valid + wrong_invalid)
-        )
-        return round(of_right, 2), round(of_wrong, 2)
+
+    def _judged(self, tier: str, relation: str, word: str, prior: Amount) -> float:
+        """How often answers like these are judged valid: shrunk to the tier's, that to all's."""
+        for key in (("valid", word), ("valid", word, tier)):
+            prior = (prior[1] * self._mean(key, prior), prior[1])
+        return self._mean(("valid", word, tier, relation), prior)
 
     def ask_cost_usd(self, tier: str, usual_usd: float) -> float:
         """What asking the tier costs; what is usual, until it was asked."""
@@ -170,7 +189,10 @@ class Ledger:
 
         The tiers that it had taught nothing about before.
         """
-        found = dict(_amounts(labels, judged, bill))
+        found: dict[Key, Amount] = {}
+        for key, amount in _amounts(labels, judged, bill):
+            total, weight = found.get(key, (0.0, 0.0))
+            found[key] = (total + amount[0], weight + amount[1])
         paid, kept = self._kept.pop(record_id, (Bill(), {}))
         had = set(kept)
         now: dict[Key, tuple[int, Amount]] = {}
@@ -219,6 +241,22 @@ class Ledger:
         if fading is not None:
             before = CHANGE_WEIGHT * fading.mean(usual=0.5)
             fading.restart((before + amount[0], CHANGE_WEIGHT + amount[1]))
+
+    @property
+    def world(self) -> World:
+        """How answers hang together, by what was seen of their agreement."""
+        if self._world is None:
+            likely = np.exp(self._seen - self._seen.max())
+            likely /= likely.sum()
+            weights = np.round(likely.sum(axis=2).ravel(), 2)
+            agreement = float(likely.sum(axis=(0, 1)) @ np.array(AGREEMENTS))
+            self._world = World(tuple((weights / weights.sum()).tolist()), round(agreement, 2))
+        return self._world
+
+    def see(self, likely: Array) -> None:
+        """Take in how likely each world made what was seen."""
+        self._seen = WORLD_DECAY * self._seen + np.log(np.maximum(likely, 1e-12))
+        self._world = None
 
     def draw(
         self,
@@ -270,7 +308,10 @@ def _amounts(
         yield ("right", tier), (label.weight * label.right, label.weight)
     for one in judged:
         for word, weight in (("right", one.right), ("wrong", 1 - one.right)):
-            yield ("valid", one.tier, one.relation, word), (one.valid * weight, weight)
+            amount = (one.valid * weight, weight)
+            yield ("valid", word), amount
+            yield ("valid", word, one.tier), amount
+            yield ("valid", word, one.tier, one.relation), amount
     for name, costs in (("asked", bill.asked), ("judged", bill.judged)):
         by_tier: dict[str, list[float]] = {}
         for tier, cost_usd in costs:

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from app.belief import RELATIONS, Array, Belief, Ran, Rates, Space, relation_of, space
+from app.belief import RELATIONS, USUAL, Array, Belief, Ran, Rates, Space, relation_of, space
 
 Indices: TypeAlias = npt.NDArray[np.intp]
 
@@ -41,6 +41,7 @@ class Situation:
     rates: tuple[tuple[Rates, ...], ...]
     judged: bool = False
     comparable: bool = True
+    agreement: float = USUAL.agreement
 
     def can_judge(self) -> bool:
         """Whether a verdict on the last answer is to be had, and would tell something."""
@@ -199,7 +200,7 @@ class _Outlook:
 
 @lru_cache(maxsize=4096)
 def _plan(situation: Situation, depth: int) -> _Plan:
-    planner = _Planner(space(situation.tiers))
+    planner = _Planner(space(situation.tiers, situation.agreement))
     root = planner.node(situation, np.ones(2 ** (situation.tiers + 1)), depth)
     first = np.cumsum([0, *(len(rows) for rows in planner.rights[:-1])])
     levels = tuple(_levels([root]))

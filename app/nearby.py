@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from app.belief import RELATIONS, Belief, Rates, joint
+from app.belief import RELATIONS, Belief, Rates, World, evidence, joint, lifted
 from app.labels import DISCERNMENT_MIN, Opinion, judged_by_coin, lessons_of, taught
 from app.learner import CHANGE_DISCOUNT, Bill, Label, Learner, Ledger
 from app.moving import USUAL_OUTPUT_TOKENS
@@ -66,6 +66,7 @@ class View:
     then as in `RELATIONS`. `top_usd` is what a call of the top tier costs on all questions.
     """
 
+    world: World
     belief: Belief
     estimates: dict[str, Estimate]
     rates: tuple[tuple[Rates, ...], ...]
@@ -107,6 +108,11 @@ class Nearby:
         new = ledger.learn(record.id, labels, judged_by_coin(record), _bill(record))
         estimates = record.start.estimates if record.start else {}
         believed = {tier: estimate.accuracy for tier, estimate in estimates.items()}
+        if new and believed:
+            tiers = tuple(tier for tier in record.ladder if tier in believed)
+            likely = evidence([believed[tier] for tier in tiers], tiers, record.attempts)
+            if likely is not None:
+                ledger.see(likely)
         models = ((a.tier, a.model) for a in _asked(record))
         ledger.serve(((tier, model) for tier, model in models if model), record.time_s)
         ledger.watch({tier: labels[tier] for tier in new}, believed, record.time_s)
@@ -129,7 +135,8 @@ class Nearby:
             for at, (tier, usual_usd) in enumerate(zip(ladder, mean_usd, strict=True))
         ]
         return View(
-            belief=joint([estimates[tier].accuracy for tier in names]),
+            world=ledger.world,
+            belief=joint([estimates[tier].accuracy for tier in names], ledger.world),
             estimates=estimates,
             rates=rates,
             ask_usd=_discounted(context, ask_usd),
@@ -186,8 +193,8 @@ def _estimates(
     ladder: TierLadder, ledger: Ledger, rates: Sequence[Sequence[Rates]], near: Facts
 ) -> dict[str, Estimate]:
     """Each tier's accuracy: labels by similarity, shrunk to the tier's running rate."""
-    estimates = {}
-    for tier, of_tier, facts in zip(ladder, rates, near.tolist(), strict=True):
+    found = []
+    for of_tier, facts in zip(rates, near.tolist(), strict=True):
         weight, right = facts[Fact.WEIGHT], facts[Fact.RIGHT]
         for r, (of_right, of_wrong) in enumerate(of_tier):
             discernment = max(0.0, of_right - of_wrong)
@@ -195,9 +202,13 @@ def _estimates(
             said = valid / max(discernment, DISCERNMENT_MIN) + facts[Fact.SHIFT + r]
             weight += discernment**2 * facts[Fact.JUDGED + r]
             right += discernment**2 * said
-        rate = ledger.rate(tier.name, tier.prior)
-        accuracy = (right + SHRINKAGE * rate) / (weight + SHRINKAGE)
-        bounded = min(ACCURACY_MAX, max(ACCURACY_MIN, accuracy))
+        found.append((right, weight))
+    overall = ledger.accuracies(ladder.names, [tier.prior for tier in ladder])
+    estimates = {}
+    usual = lifted(overall, found, SHRINKAGE)
+    for tier, accuracy, (right, weight) in zip(ladder, usual, found, strict=True):
+        near_it = (right + SHRINKAGE * accuracy) / (weight + SHRINKAGE)
+        bounded = min(ACCURACY_MAX, max(ACCURACY_MIN, near_it))
         estimates[tier.name] = Estimate(bounded, tier.prior, right, weight - right)
     return estimates
 

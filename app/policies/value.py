@@ -103,6 +103,7 @@ class Value:
             names,
             attempts,
             lambda tier, relation: view.rates[names.index(tier)][RELATIONS.index(relation)],
+            view.world.agreement,
         )
         last = attempts[-1] if attempts else None
         moves = not context.single and not context.tool_turn
@@ -116,6 +117,7 @@ class Value:
             rates=view.rates,
             judged=last is not None and (bool(last.verdicts) or not last.ended),
             comparable=_comparable(context, attempts),
+            agreement=view.world.agreement,
         )
         dial = self._quality_per_dollar
         worth = MARGIN / max(view.top_usd, 1e-12) if dial is None else dial
