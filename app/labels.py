@@ -22,8 +22,13 @@ from app.records import Attempt, Evidence, Record
 FAILED_CHECK = 0.03
 HIGHER_AGREES, HIGHER_DISAGREES = 0.95, 0.20
 LOWER_AGREES, LOWER_DISAGREES, LOWER_WEIGHT = 0.96, 0.70, 0.5
+AS_GOOD, WORSE = 0.90, 0.10
+"""What an arbiter's word makes of an answer beside a better tier's."""
 DISCERNMENT_MIN = 0.2
 """Of a judge: P(valid | right) - P(valid | wrong). Under it, dividing would blow up noise."""
+
+
+_TOLD = frozenset({"tool_result", "feedback", "outcome"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +120,14 @@ def _evidence(
     record: Record, attempt: Attempt, answers: Sequence[Attempt]
 ) -> Label | Opinion | None:
     """The strongest there is about this answer."""
-    if record.served_attempt is attempt and any(
-        evidence.source == "tool_result" and evidence.valid is False
-        for evidence in record.evidence.values()
-    ):
-        return Label(0.0, 1.0)
+    told = _told(record, attempt)
+    if told is not None:
+        return told
     if failed_check(attempt):
         return Label(FAILED_CHECK, 1.0)
+    ruled = [e for e in record.evidence.values() if e.source == "arbiter" and e.valid is not None]
+    if ruled and ruled[-1].tier == attempt.tier:
+        return Label(AS_GOOD if ruled[-1].valid else WORSE, 1.0)
     gist = comparable_answer(attempt)
     if gist is not None:
         above, below = _above(record, attempt, answers), _below(record, attempt, answers)
@@ -130,6 +136,29 @@ def _evidence(
         if below:
             return Label(_agreed(gist, below[-1], LOWER_AGREES, LOWER_DISAGREES), LOWER_WEIGHT)
     return _opinion(record, attempt, answers)
+
+
+def _told(record: Record, attempt: Attempt) -> Label | None:
+    """What somebody who knows has said: the right answer, or how good the served one was.
+
+    Of each author the last word counts.
+    """
+    words = sorted(record.evidence.values(), key=lambda evidence: evidence.time_s)
+    correct = {word.correct for word in words} - {None}
+    if correct:
+        return Label(float(attempt.final_answer in correct), 1.0)
+    if record.served_attempt is not attempt:
+        return None
+    last = {(w.source, w.by): _good(w) for w in words if w.source in _TOLD}
+    said = [good for good in last.values() if good is not None]
+    return Label(sum(said) / len(said), 1.0) if said else None
+
+
+def _good(word: Evidence) -> float | None:
+    """How good the served answer is by this word; a tool that worked says little of that."""
+    if word.source == "tool_result" and word.valid:
+        return None
+    return word.score if word.valid is None else float(word.valid)
 
 
 def _opinion(record: Record, attempt: Attempt, answers: Sequence[Attempt]) -> Opinion | None:

@@ -13,10 +13,9 @@ import numpy as np
 
 from app.belief import AGREEMENTS, CORRELATIONS, TRAPS, Array, Rates, Relation, World, lifted
 from app.drift import Drift
+from app.fading import Amount, Fading
 from app.records import Lessons
 
-DECAY = 0.998
-"""What one more label leaves of the weight of those before it."""
 PRIOR_WEIGHT = 20.0
 RATE_MIN, RATE_MAX = 0.02, 0.98
 JUDGE_PRIOR = (9.0, 1.0, 5.0, 5.0)
@@ -41,44 +40,6 @@ REMEMBERED = 20_000
 """Of so many records what they added is kept, so that later evidence can correct it."""
 
 Key: TypeAlias = tuple[str, ...]
-Amount: TypeAlias = tuple[float, float]
-"""A weighted total and its weight."""
-
-
-@dataclass(slots=True)
-class Fading:
-    """A running mean that forgets: each addition leaves `DECAY` of the weight of those before."""
-
-    total: float = 0.0
-    weight: float = 0.0
-    added: int = 0
-    reset: int = 0
-
-    def mean(self, prior: Amount = (0.0, 0.0), usual: float = 0.0) -> float:
-        """The mean so far, with a prior that is forgotten as well; `usual` where there is none."""
-        left = DECAY**self.added
-        weight = self.weight + left * prior[1]
-        return (self.total + left * prior[0]) / weight if weight > 0 else usual
-
-    def restart(self, amount: Amount) -> None:
-        """Forget everything but this much."""
-        self.total, self.weight = amount
-        self.reset = self.added
-
-    def add(self, amount: Amount) -> int:
-        """Take it into account; its number, by which it can be corrected."""
-        self.total = DECAY * self.total + amount[0]
-        self.weight = DECAY * self.weight + amount[1]
-        self.added += 1
-        return self.added
-
-    def correct(self, number: int, old: Amount, new: Amount) -> None:
-        """Put one amount in the place of another, as old as that is by now."""
-        if number <= self.reset:
-            return
-        left = DECAY ** (self.added - number)
-        self.total += left * (new[0] - old[0])
-        self.weight = max(0.0, self.weight + left * (new[1] - old[1]))
 
 
 _EMPTY = Fading()
@@ -318,7 +279,8 @@ def _amounts(
             by_tier.setdefault(tier, []).append(cost_usd)
         for tier, paid_usd in by_tier.items():
             yield (name, tier), (sum(paid_usd), float(len(paid_usd)))
-    yield ("request",), (bill.request_usd, 1.0)
+    if bill.request_usd:
+        yield ("request",), (bill.request_usd, 1.0)
 
 
 def _chance(budget_usd: float, cost_usd: float) -> float:

@@ -3,23 +3,24 @@
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from math import inf
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from app.belief import RELATIONS, Belief, Rates, World, evidence, joint, lifted
-from app.labels import DISCERNMENT_MIN, Opinion, judged_by_coin, lessons_of, taught
-from app.learner import CHANGE_DISCOUNT, Bill, Label, Learner, Ledger
+from app.facts import COLUMNS, Fact, Facts, asked, bill_of, facts_of
+from app.labels import DISCERNMENT_MIN, judged_by_coin, taught
+from app.learner import CHANGE_DISCOUNT, Learner, Ledger
 from app.moving import USUAL_OUTPUT_TOKENS
 from app.policy import Context
-from app.records import Attempt, Estimate, Neighbour, Record, Usage, Verdict
+from app.records import Estimate, Neighbour, Record, Usage
 from app.tiers import Tier, TierLadder
 
 SHRINKAGE = 8.0
 """How many neighbours' worth of evidence a running rate or cost stands for."""
+OWN_SHRINKAGE = 8.0
+"""The same for what sets a tier apart from the others: most of what is near is common to all."""
 SHARPNESS = 4
 """A neighbour counts by its similarity to this power, the nearest one fully."""
 ACCURACY_MIN, ACCURACY_MAX = 0.03, 0.97
@@ -28,34 +29,6 @@ DEARER = 4.0
 CHEAPEST_USD = 1e-4
 FACTS_KEPT = 50_000
 VIEWS_KEPT = 256
-
-Facts: TypeAlias = npt.NDArray[np.float64]
-"""What a record says of each tier. Shape: (tiers, columns); a column is one of `Fact`."""
-
-
-class Fact(IntEnum):
-    """A column of the facts. All are linear, so neighbours can be summed before they are read.
-
-    `RIGHT` is a label's weight times how likely it is right. The judges' words are counted apart
-    by how the answer stood to others, as in `RELATIONS`: that there is one (`JUDGED`), that it was
-    valid (`VALID`), what undoes selection (`SHIFT`).
-    """
-
-    WEIGHT = 0
-    RIGHT = 1
-    JUDGED = 2
-    VALID = 5
-    SHIFT = 8
-    ASKED = 11
-    ASKED_USD = 12
-    COUNTED = 13
-    INPUT_TOKENS = 14
-    OUTPUT_TOKENS = 15
-    VERDICTS = 16
-    VERDICTS_USD = 17
-
-
-COLUMNS = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +78,7 @@ class Nearby:
         """Learn from a record, and again when more is known of it."""
         ledger = self.learner.ledger(record.tenant)
         labels = {o.tier: o.label(ledger.rates(o.tier, o.relation)) for o in taught(record)}
-        new = ledger.learn(record.id, labels, judged_by_coin(record), _bill(record))
+        new = ledger.learn(record.id, labels, judged_by_coin(record), bill_of(record))
         estimates = record.start.estimates if record.start else {}
         believed = {tier: estimate.accuracy for tier, estimate in estimates.items()}
         if new and believed:
@@ -113,7 +86,7 @@ class Nearby:
             likely = evidence([believed[tier] for tier in tiers], tiers, record.attempts)
             if likely is not None:
                 ledger.see(likely)
-        models = ((a.tier, a.model) for a in _asked(record))
+        models = ((a.tier, a.model) for a in asked(record))
         ledger.serve(((tier, model) for tier, model in models if model), record.time_s)
         ledger.watch({tier: labels[tier] for tier in new}, believed, record.time_s)
 
@@ -172,7 +145,7 @@ class Nearby:
         kept = self._facts.get(record.id)
         if kept is not None and kept[0] == len(record.evidence) and kept[1] == names:
             return kept[2]
-        facts = _facts(record, names)
+        facts = facts_of(record, names)
         self._facts[record.id] = (len(record.evidence), names, facts)
         if len(self._facts) > FACTS_KEPT:
             self._facts.popitem(last=False)
@@ -207,7 +180,7 @@ def _estimates(
     estimates = {}
     usual = lifted(overall, found, SHRINKAGE)
     for tier, accuracy, (right, weight) in zip(ladder, usual, found, strict=True):
-        near_it = (right + SHRINKAGE * accuracy) / (weight + SHRINKAGE)
+        near_it = (right + OWN_SHRINKAGE * accuracy) / (weight + OWN_SHRINKAGE)
         bounded = min(ACCURACY_MAX, max(ACCURACY_MIN, near_it))
         estimates[tier.name] = Estimate(bounded, tier.prior, right, weight - right)
     return estimates
@@ -252,67 +225,3 @@ def _discounted(context: Context, ask_usd: list[float]) -> list[float]:
     tokens = min(seat.cached_tokens, context.prompt_tokens)
     saved_usd = tokens * (price.input - price.cached) / 1_000_000
     return [max(0.0, usd - saved_usd) if i == at else usd for i, usd in enumerate(ask_usd)]
-
-
-def _facts(record: Record, names: Sequence[str]) -> Facts:
-    """The record's facts about these tiers."""
-    facts = np.zeros((len(names), COLUMNS))
-    for one in taught(record):
-        if one.tier in names:
-            _note_label(facts[names.index(one.tier)], one.evidence, one.shift)
-    for attempt in _asked(record):
-        if attempt.tier in names and attempt.cost_usd is not None:
-            _note_cost(facts[names.index(attempt.tier)], attempt.cost_usd, attempt.usage)
-    for tier, verdict in _judged(record):
-        if tier in names and verdict.cost_usd is not None:
-            facts[names.index(tier), Fact.VERDICTS] += 1
-            facts[names.index(tier), Fact.VERDICTS_USD] += verdict.cost_usd
-    return facts
-
-
-def _note_label(row: npt.NDArray[np.float64], evidence: Label | Opinion, shift: float) -> None:
-    if isinstance(evidence, Label):
-        row[Fact.WEIGHT] += evidence.weight
-        row[Fact.RIGHT] += evidence.weight * (evidence.right + shift)
-        return
-    r = RELATIONS.index(evidence.relation)
-    row[Fact.JUDGED + r] += 1
-    row[Fact.VALID + r] += evidence.valid
-    row[Fact.SHIFT + r] += shift
-
-
-def _note_cost(row: npt.NDArray[np.float64], cost_usd: float, usage: Usage | None) -> None:
-    row[Fact.ASKED] += 1
-    row[Fact.ASKED_USD] += cost_usd
-    if usage is not None:
-        row[Fact.COUNTED] += 1
-        row[Fact.INPUT_TOKENS] += usage.input_tokens
-        row[Fact.OUTPUT_TOKENS] += usage.output_tokens
-
-
-def _asked(record: Record) -> list[Attempt]:
-    """The answers there are, of the path and of lessons."""
-    lessons = [attempt for lesson in lessons_of(record) for attempt in lesson.attempts]
-    return [attempt for attempt in (*record.attempts, *lessons) if attempt.ended]
-
-
-def _judged(record: Record) -> list[tuple[str, Verdict]]:
-    """What judges said on the way and in lessons, and about whose answer."""
-    lessons = list(lessons_of(record))
-    asked = [*record.attempts, *(attempt for lesson in lessons for attempt in lesson.attempts)]
-    said = [(attempt.tier, verdict) for attempt in asked for verdict in attempt.verdicts]
-    said += [each for lesson in lessons for each in lesson.verdicts.items()]
-    return [(tier, verdict) for tier, verdict in said if not verdict.exact]
-
-
-def _bill(record: Record) -> Bill:
-    costs_usd = record.costs_usd()
-    lessons_usd = costs_usd.pop("lesson") or 0.0
-    asked = ((attempt.tier, attempt.cost_usd) for attempt in _asked(record))
-    judged = ((tier, verdict.cost_usd) for tier, verdict in _judged(record))
-    return Bill(
-        asked=tuple((tier, usd) for tier, usd in asked if usd is not None),
-        judged=tuple((tier, usd) for tier, usd in judged if usd is not None),
-        request_usd=sum(usd or 0.0 for usd in costs_usd.values()),
-        lessons_usd=lessons_usd,
-    )

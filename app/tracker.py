@@ -222,7 +222,8 @@ class Tracker:
     def _concerns(self, record: Record) -> bool:
         """Whether it is one of those whose figures are kept, and not forgotten already."""
         known = self._ladder in {None, record.ladder}
-        return known and record.kind == "routed" and record.time_s > self._forgotten_s
+        asked_for = record.lessons is None or not record.lessons.certain  # not by a warm-up
+        return known and asked_for and record.kind == "routed" and record.time_s > self._forgotten_s
 
     def _add(self, record: Record) -> None:
         overall, tenants = self._window(None, record), self._window(record.tenant, record)

@@ -178,7 +178,7 @@ def _stage(course: Course, seed: int) -> Stage:
         ladder=ladder,
         generator=generator,
         judge=judge,
-        arbiter=arbiter_rule("none"),  # nobody recorded one
+        arbiter=arbiter_rule("auto"),
         clock=clock,
     )
     afterwards = Afterwards(teacher=teacher, recorder=recorder, meter=Unmetered(), clock=clock)

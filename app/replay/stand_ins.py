@@ -9,8 +9,8 @@ from app.embedder import Embedder
 from app.errors import UpstreamBrokenError
 from app.extension import Extension
 from app.jsontext import Json
-from app.judge import Comparison
-from app.records import Vector, Verdict
+from app.judge import Better, Comparison
+from app.records import Vector, Verdict, total_usd
 from app.replay.recordings import RecordedAnswer, Recording
 from app.tiers import Tier
 from app.wire import ChatRequest
@@ -172,5 +172,27 @@ class ReplayJudge:
     async def compare(
         self, by: Tier, request: ChatRequest, first: Answer, second: Answer
     ) -> Comparison:
-        """Nothing: nobody recorded what a judge says of two answers."""
-        return Comparison(by.name, reason="no recorded comparison", cost_usd=0.0)
+        """What the same judge's words on each answer come to; nothing where one is missing."""
+        recording = recording_of(request)
+        words = [self._verdicts.verdict(recording, a.model or "", by) for a in (first, second)]
+        costs_usd = [word.cost_usd for word in words]
+        better: Better | None = None
+        if None not in {word.valid for word in words}:
+            better = _BETTER[bool(words[0].valid), bool(words[1].valid)]
+        latency_s = sum(word.latency_s for word in words)
+        self._clock.advance(latency_s)
+        return Comparison(
+            by.name,
+            better,
+            reason="" if better else "no recorded verdict",
+            cost_usd=total_usd(costs_usd),
+            latency_s=latency_s,
+        )
+
+
+_BETTER: dict[tuple[bool, bool], Better] = {
+    (True, False): "first",
+    (False, True): "second",
+    (True, True): "tie",
+    (False, False): "tie",
+}
