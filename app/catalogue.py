@@ -89,8 +89,7 @@ class Catalogue:
         if name in self._policies:
             return self._policies[name]
         raise UnknownModelError(
-            f"the policy {name[:100]!r} does not exist; use one of "
-            f"{', '.join(self._policies)}",
+            f"the policy {name[:100]!r} does not exist; use one of {', '.join(self._policies)}",
             param="model",
         )
 

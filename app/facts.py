@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.belief import RELATIONS
-from app.labels import Opinion, lessons_of, taught
+from app.labels import Contested, Opinion, Taught, lessons_of, taught
 from app.learner import Bill, Label
 from app.records import Attempt, Record, Usage, Verdict
 
@@ -21,7 +21,8 @@ class Fact(IntEnum):
 
     `RIGHT` is a label's weight times how likely it is right. The judges' words are counted apart
     by how the answer stood to others, as in `RELATIONS`: that there is one (`JUDGED`), that it was
-    valid (`VALID`), what undoes selection (`SHIFT`).
+    valid (`VALID`), what undoes selection (`SHIFT`). `CONTESTED` are labels whose part of `RIGHT`
+    is still to come.
     """
 
     WEIGHT = 0
@@ -29,16 +30,17 @@ class Fact(IntEnum):
     JUDGED = 2
     VALID = 5
     SHIFT = 8
-    ASKED = 11
-    ASKED_USD = 12
-    COUNTED = 13
-    INPUT_TOKENS = 14
-    OUTPUT_TOKENS = 15
-    VERDICTS = 16
-    VERDICTS_USD = 17
+    CONTESTED = 11
+    ASKED = 12
+    ASKED_USD = 13
+    COUNTED = 14
+    INPUT_TOKENS = 15
+    OUTPUT_TOKENS = 16
+    VERDICTS = 17
+    VERDICTS_USD = 18
 
 
-COLUMNS = 18
+COLUMNS = 19
 
 
 def facts_of(record: Record, names: Sequence[str]) -> Facts:
@@ -46,7 +48,7 @@ def facts_of(record: Record, names: Sequence[str]) -> Facts:
     facts = np.zeros((len(names), COLUMNS))
     for one in taught(record):
         if one.tier in names:
-            _note_label(facts[names.index(one.tier)], one.evidence, one.shift)
+            _note_label(facts[names.index(one.tier)], one)
     for attempt in asked(record):
         if attempt.tier in names and attempt.cost_usd is not None:
             _note_cost(facts[names.index(attempt.tier)], attempt.cost_usd, attempt.usage)
@@ -57,15 +59,20 @@ def facts_of(record: Record, names: Sequence[str]) -> Facts:
     return facts
 
 
-def _note_label(row: npt.NDArray[np.float64], evidence: Label | Opinion, shift: float) -> None:
-    if isinstance(evidence, Label):
-        row[Fact.WEIGHT] += evidence.weight
-        row[Fact.RIGHT] += evidence.weight * (evidence.right + shift)
-        return
-    r = RELATIONS.index(evidence.relation)
-    row[Fact.JUDGED + r] += 1
-    row[Fact.VALID + r] += evidence.valid
-    row[Fact.SHIFT + r] += shift
+def _note_label(row: npt.NDArray[np.float64], one: Taught) -> None:
+    match one.evidence:
+        case Label(right, weight):
+            row[Fact.WEIGHT] += weight
+            row[Fact.RIGHT] += weight * (right + one.shift)
+        case Contested():
+            row[Fact.CONTESTED] += 1
+            row[Fact.WEIGHT] += 1
+            row[Fact.RIGHT] += one.shift
+        case Opinion(valid, relation):
+            at = RELATIONS.index(relation)
+            row[Fact.JUDGED + at] += 1
+            row[Fact.VALID + at] += valid
+            row[Fact.SHIFT + at] += one.shift
 
 
 def _note_cost(row: npt.NDArray[np.float64], cost_usd: float, usage: Usage | None) -> None:

@@ -16,14 +16,15 @@ from app.belief import (
     joint,
     relation_of,
 )
-from app.learner import FULL, USUAL_RATES, Judged, Label
+from app.learner import FULL, USUAL_AS_GOOD, USUAL_RATES, Judged, Label
 from app.records import Attempt, Evidence, Record
 
 FAILED_CHECK = 0.03
-HIGHER_AGREES, HIGHER_DISAGREES = 0.95, 0.20
+HIGHER_AGREES = 0.95
 LOWER_AGREES, LOWER_DISAGREES, LOWER_WEIGHT = 0.96, 0.70, 0.5
 AS_GOOD, WORSE = 0.90, 0.10
 """What an arbiter's word makes of an answer beside a better tier's."""
+HIGHER_DISAGREES = WORSE + (AS_GOOD - WORSE) * USUAL_AS_GOOD
 DISCERNMENT_MIN = 0.2
 """Of a judge: P(valid | right) - P(valid | wrong). Under it, dividing would blow up noise."""
 
@@ -38,7 +39,7 @@ class Opinion:
     valid: bool
     relation: Relation
 
-    def label(self, rates: Rates) -> Label:
+    def label(self, rates: Rates, as_good: float = USUAL_AS_GOOD) -> Label:
         """The verdict, corrected for the judge's errors.
 
         Source: Rogan and Gladen 1978. The mean over many verdicts is the accuracy, so a single one
@@ -51,6 +52,15 @@ class Opinion:
 
 
 @dataclass(frozen=True, slots=True)
+class Contested:
+    """A better tier came to something else, and nobody has decided."""
+
+    def label(self, rates: Rates, as_good: float) -> Label:
+        """The label, where such answers are found to be as good at this rate."""
+        return Label(WORSE + (AS_GOOD - WORSE) * as_good, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Taught:
     """What a record teaches about one tier. `shift` undoes how the tier came to be asked.
 
@@ -59,13 +69,13 @@ class Taught:
     """
 
     tier: str
-    evidence: Label | Opinion
+    evidence: Label | Opinion | Contested
     shift: float = 0.0
 
-    def label(self, rates: Rates) -> Label:
-        """The label, where answers of this tier are judged at these rates."""
+    def label(self, rates: Rates, as_good: float = USUAL_AS_GOOD) -> Label:
+        """The label, where answers of this tier are judged, and as good, at these rates."""
         evidence = self.evidence
-        plain = evidence if isinstance(evidence, Label) else evidence.label(rates)
+        plain = evidence if isinstance(evidence, Label) else evidence.label(rates, as_good)
         return Label(plain.right + self.shift, plain.weight)
 
     @property
@@ -100,8 +110,19 @@ def judged_by_coin(record: Record) -> Iterator[Judged]:
         by_coin = [a for a in above if FULL in drawn or a.tier in drawn]
         opinion, gist = _opinion(record, attempt, answers), comparable_answer(attempt)
         if opinion is not None and gist is not None and by_coin:
-            right = _agreed(gist, by_coin[-1], HIGHER_AGREES, HIGHER_DISAGREES)
+            agrees = gist == by_coin[-1].final_answer
+            right = HIGHER_AGREES if agrees else HIGHER_DISAGREES
             yield Judged(attempt.tier, opinion.relation, right, opinion.valid)
+
+
+def ruled(record: Record) -> Iterator[tuple[str, bool]]:
+    """Whose answer an arbiter held against a better tier's, and whether it was as good.
+
+    Only lessons are arbitrated, so coins chose them.
+    """
+    for evidence in record.evidence.values():
+        if evidence.source == "arbiter" and evidence.valid is not None and evidence.tier:
+            yield evidence.tier, evidence.valid
 
 
 def lessons_of(record: Record) -> Iterator[Evidence]:
@@ -118,23 +139,25 @@ def _answers(record: Record) -> list[Attempt]:
 
 def _evidence(
     record: Record, attempt: Attempt, answers: Sequence[Attempt]
-) -> Label | Opinion | None:
+) -> Label | Opinion | Contested | None:
     """The strongest there is about this answer."""
     told = _told(record, attempt)
     if told is not None:
         return told
     if failed_check(attempt):
         return Label(FAILED_CHECK, 1.0)
-    ruled = [e for e in record.evidence.values() if e.source == "arbiter" and e.valid is not None]
-    if ruled and ruled[-1].tier == attempt.tier:
-        return Label(AS_GOOD if ruled[-1].valid else WORSE, 1.0)
+    as_good = dict(ruled(record)).get(attempt.tier)
+    if as_good is not None:
+        return Label(AS_GOOD if as_good else WORSE, 1.0)
     gist = comparable_answer(attempt)
     if gist is not None:
         above, below = _above(record, attempt, answers), _below(record, attempt, answers)
         if above:
-            return Label(_agreed(gist, above[-1], HIGHER_AGREES, HIGHER_DISAGREES), 1.0)
+            agrees = gist == above[-1].final_answer
+            return Label(HIGHER_AGREES, 1.0) if agrees else Contested()
         if below:
-            return Label(_agreed(gist, below[-1], LOWER_AGREES, LOWER_DISAGREES), LOWER_WEIGHT)
+            agrees = gist == below[-1].final_answer
+            return Label(LOWER_AGREES if agrees else LOWER_DISAGREES, LOWER_WEIGHT)
     return _opinion(record, attempt, answers)
 
 
@@ -191,10 +214,6 @@ def _compares(attempt: Attempt) -> bool:
 
 def _rung(record: Record, attempt: Attempt) -> int:
     return record.ladder.index(attempt.tier)
-
-
-def _agreed(gist: str, other: Attempt, agrees: float, disagrees: float) -> float:
-    return agrees if gist == other.final_answer else disagrees
 
 
 def _shift(record: Record, attempt: Attempt) -> float:

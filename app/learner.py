@@ -76,6 +76,9 @@ class Bill:
     lessons_usd: float = 0.0
 
 
+AS_GOOD_PRIOR = (1.5, 10.0)
+"""Of answers that a better tier contradicts, how many an arbiter finds as good; of so many."""
+USUAL_AS_GOOD = AS_GOOD_PRIOR[0] / AS_GOOD_PRIOR[1]
 USUAL_RATES: Rates = (
     JUDGE_PRIOR[0] / (JUDGE_PRIOR[0] + JUDGE_PRIOR[1]),
     JUDGE_PRIOR[2] / (JUDGE_PRIOR[2] + JUDGE_PRIOR[3]),
@@ -125,6 +128,11 @@ class Ledger:
             round(self._judged(tier, relation, "wrong", wrong), 2),
         )
 
+    def as_good(self, tier: str) -> float:
+        """How often this tier's answer is as good as a better tier's that contradicts it."""
+        usual = (AS_GOOD_PRIOR[1] * self._mean(("as_good",), AS_GOOD_PRIOR), AS_GOOD_PRIOR[1])
+        return self._mean(("as_good", tier), usual)
+
     def _judged(self, tier: str, relation: str, word: str, prior: Amount) -> float:
         """How often answers like these are judged valid: shrunk to the tier's, that to all's."""
         for key in (("valid", word), ("valid", word, tier)):
@@ -144,6 +152,7 @@ class Ledger:
         record_id: str,
         labels: Mapping[str, Label],
         judged: Iterable[Judged] = (),
+        ruled: Iterable[tuple[str, bool]] = (),
         bill: Bill = Bill(),
     ) -> list[str]:
         """Take in what a record teaches and cost; of one that was taken in before, what changed.
@@ -151,7 +160,7 @@ class Ledger:
         The tiers that it had taught nothing about before.
         """
         found: dict[Key, Amount] = {}
-        for key, amount in _amounts(labels, judged, bill):
+        for key, amount in _amounts(labels, judged, ruled, bill):
             total, weight = found.get(key, (0.0, 0.0))
             found[key] = (total + amount[0], weight + amount[1])
         paid, kept = self._kept.pop(record_id, (Bill(), {}))
@@ -263,7 +272,10 @@ class Learner:
 
 
 def _amounts(
-    labels: Mapping[str, Label], judged: Iterable[Judged], bill: Bill
+    labels: Mapping[str, Label],
+    judged: Iterable[Judged],
+    ruled: Iterable[tuple[str, bool]],
+    bill: Bill,
 ) -> Iterator[tuple[Key, Amount]]:
     for tier, label in labels.items():
         yield ("right", tier), (label.weight * label.right, label.weight)
@@ -273,6 +285,9 @@ def _amounts(
             yield ("valid", word), amount
             yield ("valid", word, one.tier), amount
             yield ("valid", word, one.tier, one.relation), amount
+    for tier, as_good in ruled:
+        yield ("as_good",), (float(as_good), 1.0)
+        yield ("as_good", tier), (float(as_good), 1.0)
     for name, costs in (("asked", bill.asked), ("judged", bill.judged)):
         by_tier: dict[str, list[float]] = {}
         for tier, cost_usd in costs:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from app.belief import RELATIONS, Belief, Rates, World, evidence, joint, lifted
 from app.facts import COLUMNS, Fact, Facts, asked, bill_of, facts_of
-from app.labels import DISCERNMENT_MIN, judged_by_coin, taught
-from app.learner import CHANGE_DISCOUNT, Learner, Ledger
+from app.labels import DISCERNMENT_MIN, Contested, judged_by_coin, ruled, taught
+from app.learner import CHANGE_DISCOUNT, USUAL_RATES, Learner, Ledger
 from app.moving import USUAL_OUTPUT_TOKENS
 from app.policy import Context
 from app.records import Estimate, Neighbour, Record, Usage
@@ -77,8 +77,13 @@ class Nearby:
     def observe(self, record: Record) -> None:
         """Learn from a record, and again when more is known of it."""
         ledger = self.learner.ledger(record.tenant)
-        labels = {o.tier: o.label(ledger.rates(o.tier, o.relation)) for o in taught(record)}
-        new = ledger.learn(record.id, labels, judged_by_coin(record), bill_of(record))
+        labels = {
+            one.tier: one.label(ledger.rates(one.tier, one.relation), ledger.as_good(one.tier))
+            for one in taught(record)
+        }
+        new = ledger.learn(
+            record.id, labels, judged_by_coin(record), ruled(record), bill_of(record)
+        )
         estimates = record.start.estimates if record.start else {}
         believed = {tier: estimate.accuracy for tier, estimate in estimates.items()}
         if new and believed:
@@ -167,8 +172,10 @@ def _estimates(
 ) -> dict[str, Estimate]:
     """Each tier's accuracy: labels by similarity, shrunk to the tier's running rate."""
     found = []
-    for of_tier, facts in zip(rates, near.tolist(), strict=True):
-        weight, right = facts[Fact.WEIGHT], facts[Fact.RIGHT]
+    for tier, of_tier, facts in zip(ladder, rates, near.tolist(), strict=True):
+        contested = Contested().label(USUAL_RATES, ledger.as_good(tier.name)).right
+        weight = facts[Fact.WEIGHT]
+        right = facts[Fact.RIGHT] + contested * facts[Fact.CONTESTED]
         for r, (of_right, of_wrong) in enumerate(of_tier):
             discernment = max(0.0, of_right - of_wrong)
             valid = facts[Fact.VALID + r] - of_wrong * facts[Fact.JUDGED + r]

@@ -10,7 +10,7 @@ from app.errors import UpstreamBrokenError
 from app.extension import Extension
 from app.jsontext import Json
 from app.judge import Better, Comparison
-from app.records import Vector, Verdict, total_usd
+from app.records import Vector, Verdict
 from app.replay.recordings import RecordedAnswer, Recording
 from app.tiers import Tier
 from app.wire import ChatRequest
@@ -175,17 +175,17 @@ class ReplayJudge:
         """What the same judge's words on each answer come to; nothing where one is missing."""
         recording = recording_of(request)
         words = [self._verdicts.verdict(recording, a.model or "", by) for a in (first, second)]
-        costs_usd = [word.cost_usd for word in words]
+        costs_usd = [word.cost_usd or 0.0 for word in words]
         better: Better | None = None
         if None not in {word.valid for word in words}:
             better = _BETTER[bool(words[0].valid), bool(words[1].valid)]
-        latency_s = sum(word.latency_s for word in words)
+        latency_s = max(word.latency_s for word in words)
         self._clock.advance(latency_s)
         return Comparison(
             by.name,
             better,
             reason="" if better else "no recorded verdict",
-            cost_usd=total_usd(costs_usd),
+            cost_usd=max(costs_usd),
             latency_s=latency_s,
         )
 
