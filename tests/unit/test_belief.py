@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.belief import (
-    BOTH_RIGHT,
     ONE_RIGHT,
     Ran,
     Rates,
@@ -22,6 +21,9 @@ from app.belief import (
     chance_right,
     joint,
     relation_of,
+)
+from app.belief import (
+    USUAL as USUAL_WORLD,
 )
 from app.lookahead import Situation, Step, best, steps
 from app.records import Attempt, Verdict
@@ -99,7 +101,9 @@ def test_beliefs_after_agreement_match_a_world_made_by_the_same_rules() -> None:
     right = np.array([states & 1, states >> 1 & 1])
     trapped = states >> 2 & 1
     chance = np.where(
-        right.sum(axis=0) == 2, 0.93, np.where(right.sum(axis=0) == 1, 0.01, 0.1 + 0.65 * trapped)
+        right.sum(axis=0) == 2,
+        USUAL_WORLD.agreement,
+        np.where(right.sum(axis=0) == 1, 0.01, 0.1 + 0.65 * trapped),
     )
     agreed = rng.random(len(chance)) < chance
 
@@ -254,8 +258,8 @@ def test_asking_again_is_worth_the_better_of_two_answers() -> None:
     both = float(belief[3] + belief[7])
     one = float(belief[1] + belief[2] + belief[5] + belief[6]) / 2
     none_, trapped = float(belief[0]), float(belief[4])
-    agree_right = both * BOTH_RIGHT + one * ONE_RIGHT
-    disagree_right = both * (1 - BOTH_RIGHT) + one * (1 - ONE_RIGHT)
+    agree_right = both * USUAL_WORLD.agreement + one * ONE_RIGHT
+    disagree_right = both * (1 - USUAL_WORLD.agreement) + one * (1 - ONE_RIGHT)
     assert none_ + trapped + both + 2 * one == pytest.approx(1)
 
     open_steps = steps(

@@ -268,7 +268,7 @@ def three(*priors: float) -> TierLadder:
 
 
 def test_a_top_tier_whose_answer_may_lose_to_an_earlier_one_is_held_back() -> None:
-    streaming = replace(context(ladder=three(0.7, 0.7, 0.5)), mode="auto")
+    streaming = replace(context(ladder=three(0.7, 0.7, 0.65)), mode="auto")
     attempts = [attempt("small", "x"), attempt("medium", "y", arrived="after_reject")]
 
     action = Value(quality_per_dollar=0.0, judge="none").next(streaming, attempts)
@@ -340,14 +340,14 @@ def test_all_judging_of_a_full_lesson_is_paid_from_the_lessons_budget() -> None:
 def test_labels_are_those_of_the_strongest_evidence() -> None:
     assert labels(attempt("small", "x")) == {}
     assert labels(attempt("small", "x", CHECK_REFUSED)) == {"small": (0.03, 1.0)}
-    assert labels(attempt("small", "x", VALID)) == {"small": (1.2, 0.25)}
-    assert labels(attempt("small", "x", REFUSED)) == {"small": (-0.8, 0.25)}
+    assert labels(attempt("small", "x", VALID)) == {"small": (1.25, 0.16)}
+    assert labels(attempt("small", "x", REFUSED)) == {"small": (-1.25, 0.16)}
     assert labels(attempt("small", "x"), attempt("large", "x")) == {
         "small": (0.95, 1.0),
         "large": (0.96, 0.5),
     }
     assert labels(attempt("small", "x"), attempt("large", "y")) == {
-        "small": (0.20, 1.0),
+        "small": (0.22, 1.0),
         "large": (0.70, 0.5),
     }
 
@@ -417,10 +417,10 @@ def test_shifted_labels_have_no_selection_left_in_them() -> None:
     seen: list[Taught] = []
     for number in range(8_000):
         right = world(rng)
-        verdict = VALID if rng.random() < (0.9 if right["small"] else 0.4) else REFUSED
+        verdict = VALID if rng.random() < USUAL_RATES[not right["small"]] else REFUSED
         if verdict.valid:
             continue
-        medium = VALID if rng.random() < (0.9 if right["medium"] else 0.4) else REFUSED
+        medium = VALID if rng.random() < USUAL_RATES[not right["medium"]] else REFUSED
         climbed = record(
             attempt("small", None, verdict),
             attempt("medium", None, medium, arrived="after_reject"),
@@ -450,7 +450,7 @@ def test_judges_are_measured_by_coins_and_not_by_climbs() -> None:
     assert (judged.tier, judged.relation, judged.right, judged.valid) == (
         "small",
         "unknown",
-        0.20,
+        0.22,
         True,
     )
 
