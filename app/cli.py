@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import signal
 import sys
 import tempfile
@@ -122,6 +123,8 @@ async def _serve(given: argparse.Namespace) -> int:
         _say(f"Autoshift listens on {listening.url}/v1 (policy {settings.policy})")
         if settings.simulated:
             _say("The models are simulated: every reply says x-autoshift-simulated: yes")
+        # What is here by now stays; to look through it for garbage would hold requests up.
+        gc.freeze()
         await _until_signal(listening)
     return 0
 

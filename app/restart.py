@@ -70,7 +70,6 @@ class Restart:
 
     async def _restore(self) -> int:
         async with self._audience.restoring() as show:
-            gc.freeze()
             found: dict[Place, bytes] = {}
             for tenant in self._tenants:
                 found |= await self._archive.latest(tenant, self._records)
@@ -84,5 +83,4 @@ class Restart:
                 if time.monotonic() - since_s > SLICE_S:
                     await asyncio.sleep(SLICE_S)  # as long for requests
                     since_s = time.monotonic()
-            gc.freeze()
             return len(found)
