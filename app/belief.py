@@ -51,7 +51,7 @@ RELATIONS: tuple[Relation, ...] = ("unknown", "agree", "disagree")
 ONE_RIGHT, BOTH_WRONG, BOTH_TRAPPED = 0.01, 0.10, 0.75
 """How likely two answers are to agree, if not both are right."""
 LIFT_WEIGHT_MAX = 50.0
-AGREES_AT_MOST = 0.95
+AGREES_AT_MOST = 0.99
 CHECK_FAILS_RIGHT = 0.01
 """How likely a right answer is to fail an exact check, where a wrong one's chance is 1."""
 
