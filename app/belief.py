@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from app.records import Attempt
+from app.records import PROSE, Attempt
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Belief: TypeAlias = Array
@@ -143,8 +143,7 @@ def evidence(
     ran: list[Ran] = []
     spaces = [space(len(tiers), agreement) for agreement in AGREEMENTS]
     likely = np.ones((len(AGREEMENTS), 2 ** (len(tiers) + 1)))
-    for attempt in attempts:
-        gist = comparable_answer(attempt)
+    for attempt, gist in zip(attempts, gists(attempts), strict=True):
         if gist is None or attempt.tier not in tiers:
             continue
         new = Ran(tiers.index(attempt.tier), groups.setdefault(gist, len(groups)))
@@ -197,10 +196,10 @@ def after_attempts(
     """The belief about these tiers after all of these attempts, and what ran."""
     ran: list[Ran] = []
     groups: dict[str, int] = {}
-    for attempt in attempts:
+    for attempt, gist in zip(attempts, gists(attempts), strict=True):
         if not attempt.ended or attempt.tier not in tiers:
             continue
-        tier, gist = tiers.index(attempt.tier), comparable_answer(attempt)
+        tier = tiers.index(attempt.tier)
         group = None if gist is None else groups.setdefault(gist, len(groups))
         relation = relation_of(group, [earlier.group for earlier in ran])
         belief = after_answer(belief, ran, Ran(tier, group), agreement)
@@ -208,15 +207,38 @@ def after_attempts(
         for verdict in attempt.verdicts:
             if verdict.exact and verdict.valid is False:
                 belief = after_failed_check(belief, tier)
-            elif verdict.valid is not None:
+            elif verdict.valid is not None and verdict.against is None:
                 judged = rates(attempt.tier, relation)
                 belief = after_verdict(belief, tier, judged, valid=verdict.valid)
     return belief, tuple(ran)
 
 
-def comparable_answer(attempt: Attempt) -> str | None:
-    """What the answer boils down to; None where comparing it would tell nothing."""
-    return None if attempt.outcome != "complete" or failed_check(attempt) else attempt.final_answer
+def gists(attempts: Sequence[Attempt]) -> list[str | None]:
+    """What each answer boils down to, equal for those that agree; None where nobody can tell.
+
+    Answers in prose are told apart by whoever compared them.
+    """
+    found = [_gist(attempt) for attempt in attempts]
+    prose = [
+        a.final_answer if gist is None else None for a, gist in zip(attempts, found, strict=True)
+    ]
+    for at, attempt in enumerate(attempts):
+        if prose[at] is not None and prose[at] in prose[:at]:
+            found[at] = found[prose.index(prose[at])] = prose[at]
+        for verdict in attempt.verdicts:
+            other = verdict.against
+            if other is not None and verdict.valid is not None and 0 <= other < at:
+                found[other] = found[other] or prose[other]
+                found[at] = found[other] if verdict.valid else prose[at]
+    return found
+
+
+def _gist(attempt: Attempt) -> str | None:
+    """What a short answer boils down to; None where comparing it would tell nothing."""
+    digest = attempt.final_answer
+    if attempt.outcome != "complete" or failed_check(attempt) or digest is None:
+        return None
+    return None if digest.startswith(PROSE) else digest
 
 
 def failed_check(attempt: Attempt) -> bool:

@@ -11,8 +11,8 @@ from app.belief import (
     Relation,
     after_attempts,
     chance_right,
-    comparable_answer,
     failed_check,
+    gists,
     joint,
     relation_of,
 )
@@ -88,7 +88,7 @@ def taught(record: Record) -> tuple[Taught, ...]:
     if not record.learn:
         return ()
     answers = _answers(record)
-    found = ((attempt, _evidence(record, attempt, answers)) for attempt in answers)
+    found = ((a.attempt, _evidence(record, at, answers)) for at, a in enumerate(answers))
     return tuple(
         Taught(attempt.tier, evidence, _shift(record, attempt))
         for attempt, evidence in found
@@ -105,14 +105,13 @@ def judged_by_coin(record: Record) -> Iterator[Judged]:
     """
     drawn = set(record.lessons.drawn) if record.lessons else set()
     answers = _answers(record)
-    for attempt in answers:
-        above = _above(record, attempt, answers)
-        by_coin = [a for a in above if FULL in drawn or a.tier in drawn]
-        opinion, gist = _opinion(record, attempt, answers), comparable_answer(attempt)
-        if opinion is not None and gist is not None and by_coin:
-            agrees = gist == by_coin[-1].final_answer
-            right = HIGHER_AGREES if agrees else HIGHER_DISAGREES
-            yield Judged(attempt.tier, opinion.relation, right, opinion.valid)
+    for at, answer in enumerate(answers):
+        above = _compared(answers[at + 1 :])
+        by_coin = [a for a in above if FULL in drawn or a.attempt.tier in drawn]
+        opinion = _opinion(record, at, answers)
+        if opinion is not None and answer.gist is not None and by_coin:
+            right = HIGHER_AGREES if answer.gist == by_coin[-1].gist else HIGHER_DISAGREES
+            yield Judged(answer.attempt.tier, opinion.relation, right, opinion.valid)
 
 
 def ruled(record: Record) -> Iterator[tuple[str, bool]]:
@@ -130,17 +129,31 @@ def lessons_of(record: Record) -> Iterator[Evidence]:
     return (evidence for evidence in record.evidence.values() if evidence.source == "lesson")
 
 
-def _answers(record: Record) -> list[Attempt]:
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A whole answer, and what it boils down to; None where that cannot be compared."""
+
+    attempt: Attempt
+    gist: str | None
+
+
+def _answers(record: Record) -> list[_Answer]:
     """The whole answers, of the path and of lessons, lowest tier first; of one tier, its last."""
-    lessons = (attempt for evidence in lessons_of(record) for attempt in evidence.attempts)
-    whole = {a.tier: a for a in (*lessons, *record.attempts) if a.outcome == "complete"}
+    lessons = [attempt for evidence in lessons_of(record) for attempt in evidence.attempts]
+    attempts = [*record.attempts, *lessons]
+    known = zip(attempts, gists(attempts), strict=True)
+    answers = [_Answer(attempt, gist) for attempt, gist in known if attempt.outcome == "complete"]
+    # The path's own answer wins over a lesson's.
+    on_path = len([a for a in record.attempts if a.outcome == "complete"])
+    whole = {a.attempt.tier: a for a in (*answers[on_path:], *answers[:on_path])}
     return [whole[tier] for tier in record.ladder if tier in whole]
 
 
 def _evidence(
-    record: Record, attempt: Attempt, answers: Sequence[Attempt]
+    record: Record, at: int, answers: Sequence[_Answer]
 ) -> Label | Opinion | Contested | None:
-    """The strongest there is about this answer."""
+    """The strongest there is about the answer at this place."""
+    attempt, gist = answers[at].attempt, answers[at].gist
     told = _told(record, attempt)
     if told is not None:
         return told
@@ -149,16 +162,13 @@ def _evidence(
     as_good = dict(ruled(record)).get(attempt.tier)
     if as_good is not None:
         return Label(AS_GOOD if as_good else WORSE, 1.0)
-    gist = comparable_answer(attempt)
-    if gist is not None:
-        above, below = _above(record, attempt, answers), _below(record, attempt, answers)
-        if above:
-            agrees = gist == above[-1].final_answer
-            return Label(HIGHER_AGREES, 1.0) if agrees else Contested()
-        if below:
-            agrees = gist == below[-1].final_answer
-            return Label(LOWER_AGREES if agrees else LOWER_DISAGREES, LOWER_WEIGHT)
-    return _opinion(record, attempt, answers)
+    above, below = _compared(answers[at + 1 :]), _compared(answers[:at])
+    if gist is not None and above:
+        return Label(HIGHER_AGREES, 1.0) if gist == above[-1].gist else Contested()
+    if gist is not None and below:
+        agrees = gist == below[-1].gist
+        return Label(LOWER_AGREES if agrees else LOWER_DISAGREES, LOWER_WEIGHT)
+    return _opinion(record, at, answers)
 
 
 def _told(record: Record, attempt: Attempt) -> Label | None:
@@ -184,8 +194,9 @@ def _good(word: Evidence) -> float | None:
     return word.score if word.valid is None else float(word.valid)
 
 
-def _opinion(record: Record, attempt: Attempt, answers: Sequence[Attempt]) -> Opinion | None:
+def _opinion(record: Record, at: int, answers: Sequence[_Answer]) -> Opinion | None:
     """The latest judge's word on this answer, before or after it was served."""
+    attempt = answers[at].attempt
     lessons = (evidence.verdicts.get(attempt.tier) for evidence in lessons_of(record))
     verdicts = (*attempt.verdicts, *(verdict for verdict in lessons if verdict is not None))
     words = [v.valid for v in verdicts if not v.exact and v.against is None and v.valid is not None]
@@ -194,26 +205,11 @@ def _opinion(record: Record, attempt: Attempt, answers: Sequence[Attempt]) -> Op
         words += [e.valid for e in sorted(late, key=lambda e: e.time_s) if e.valid is not None]
     if not words:
         return None
-    below = [comparable_answer(other) for other in _below(record, attempt, answers)]
-    return Opinion(words[-1], relation_of(comparable_answer(attempt), below))
+    return Opinion(words[-1], relation_of(answers[at].gist, [a.gist for a in answers[:at]]))
 
 
-def _above(record: Record, attempt: Attempt, answers: Sequence[Attempt]) -> list[Attempt]:
-    """Comparable answers of higher tiers, lowest first."""
-    return [a for a in answers if _rung(record, a) > _rung(record, attempt) and _compares(a)]
-
-
-def _below(record: Record, attempt: Attempt, answers: Sequence[Attempt]) -> list[Attempt]:
-    """Comparable answers of lower tiers, lowest first."""
-    return [a for a in answers if _rung(record, a) < _rung(record, attempt) and _compares(a)]
-
-
-def _compares(attempt: Attempt) -> bool:
-    return comparable_answer(attempt) is not None
-
-
-def _rung(record: Record, attempt: Attempt) -> int:
-    return record.ladder.index(attempt.tier)
+def _compared(answers: Sequence[_Answer]) -> list[_Answer]:
+    return [answer for answer in answers if answer.gist is not None]
 
 
 def _shift(record: Record, attempt: Attempt) -> float:

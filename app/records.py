@@ -9,6 +9,11 @@ import numpy.typing as npt
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
+from app.dials import Trade
+
+PROSE = "~"
+"""Begins the digest of a final answer that is no short one."""
+
 Vector: TypeAlias = npt.NDArray[np.float32]
 """Shape: (dimension,), float32, length 1."""
 

@@ -12,6 +12,7 @@ from app.judge.arithmetic import evaluate
 from app.judge.notation import plain_notation
 from app.judge.numbers import written
 from app.judge.values import CHARACTERS, unquoted, value_of
+from app.records import PROSE
 
 _BOXED = r"\\boxed\{(?P<boxed>(?:[^{}]|\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*+\})*+\})*+\})*+)\}"
 _BOX = re.compile(_BOXED)
@@ -33,20 +34,29 @@ _ONCE = re.compile(r"(?<![\w.)])1\*(?=[a-z(])")
 _WRAPPING = " \t\r\n*`$="
 _ENDING = " .,:;!"
 LAST_LINE_WORDS = 4
+SHORT_WORDS = 6
+"""So few words are an answer by themselves."""
 DECIMALS = 6
 
 
 def final_answer(answer: Answer) -> str:
     """A digest of the answer's gist: equal for two answers that agree.
 
+    It begins with `PROSE` where no short answer stands out: of such, only equal ones are known to
+    agree, and different ones are not known to differ.
+
     What stands in a box, after "the answer is" or "####", or alone on the last line counts. Numbers
     and lists of them count by value, JSON without its order and spacing, prose without case and
     punctuation.
     """
-    return hashlib.blake2b(_gist(answer).encode(errors="surrogatepass"), digest_size=12).hexdigest()
+    gist, whole = _gist(answer), answer.text or answer.refusal
+    said = gist or _words(whole) or whole
+    digest = hashlib.blake2b(said.encode(errors="surrogatepass"), digest_size=12).hexdigest()
+    return digest if gist else PROSE + digest
 
 
 def _gist(answer: Answer) -> str:
+    """What stands out; empty where nothing does."""
     if answer.tool_calls:
         calls = [
             [call.name, _canonical_json(call.arguments) or call.arguments]
@@ -54,7 +64,8 @@ def _gist(answer: Answer) -> str:
         ]
         return json.dumps(calls)
     text = answer.text or answer.refusal
-    return _canonical_json(text) or _marked(text) or _last_line(text) or _words(text) or text
+    short = text if len(text.split()) <= SHORT_WORDS else ""
+    return _canonical_json(text) or _marked(text) or _last_line(text) or _words(short)
 
 
 def _canonical_json(text: str) -> str:
