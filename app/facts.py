@@ -7,9 +7,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from app.amounts import Bill, Label
 from app.belief import RELATIONS
 from app.labels import Contested, Opinion, Taught, lessons_of, taught
-from app.learner import Bill, Label
 from app.records import Attempt, Record, Usage, Verdict
 
 Facts: TypeAlias = npt.NDArray[np.float64]
@@ -96,7 +96,9 @@ def _judged(record: Record) -> list[tuple[str, Verdict]]:
     asked = [*record.attempts, *(attempt for lesson in lessons for attempt in lesson.attempts)]
     said = [(attempt.tier, verdict) for attempt in asked for verdict in attempt.verdicts]
     said += [each for lesson in lessons for each in lesson.verdicts.items()]
-    return [(tier, verdict) for tier, verdict in said if not verdict.exact]
+    return [
+        (tier, verdict) for tier, verdict in said if not verdict.exact and verdict.against is None
+    ]
 
 
 def bill_of(record: Record) -> Bill:
@@ -105,11 +107,13 @@ def bill_of(record: Record) -> Bill:
     request_usd = sum(usd or 0.0 for usd in costs_usd.values())
     calls = ((attempt.tier, attempt.cost_usd) for attempt in asked(record))
     verdicts = ((tier, verdict.cost_usd) for tier, verdict in _judged(record))
+    compared = (v.cost_usd for a in record.attempts for v in a.verdicts if v.against is not None)
     # What was agreed to beforehand, on the whole, is no request and not of the lessons' budget.
     prepaid = record.lessons is not None and record.lessons.certain
     return Bill(
         asked=tuple((tier, usd) for tier, usd in calls if usd is not None),
         judged=tuple((tier, usd) for tier, usd in verdicts if usd is not None),
+        compared=tuple(usd for usd in compared if usd is not None),
         request_usd=0.0 if prepaid else request_usd,
         lessons_usd=0.0 if prepaid else lessons_usd,
     )

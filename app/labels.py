@@ -6,6 +6,7 @@ Never of what is believed now: labels that follow beliefs confirm themselves, an
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from app.amounts import Judged, Label
 from app.belief import (
     Rates,
     Relation,
@@ -16,7 +17,7 @@ from app.belief import (
     joint,
     relation_of,
 )
-from app.learner import FULL, USUAL_AS_GOOD, USUAL_RATES, Judged, Label
+from app.learner import FULL, USUAL_AS_GOOD, USUAL_RATES
 from app.records import Attempt, Evidence, Record
 
 FAILED_CHECK = 0.03

@@ -4,13 +4,13 @@ It holds nothing that the records do not: shown the same ones in order, it says 
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import TypeAlias
 
 import numpy as np
 
+from app.amounts import Bill, Judged, Key, Label, amounts_of
 from app.belief import AGREEMENTS, CORRELATIONS, TRAPS, Array, Rates, Relation, World, lifted
 from app.drift import Drift
 from app.fading import Amount, Fading
@@ -35,45 +35,13 @@ LESSON_MAX = 0.25
 CATCH_UP_REQUESTS = 50
 """Over how many requests what is left of the budget is spent."""
 FULL = "full"
+NOTHING = Bill()
 TENANTS = 10_000
 REMEMBERED = 20_000
 """Of so many records what they added is kept, so that later evidence can correct it."""
 
-Key: TypeAlias = tuple[str, ...]
-
 
 _EMPTY = Fading()
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """What one record says of a tier: right with this probability, and how much that counts.
-
-    `right` may leave [0, 1]: only its mean is a probability.
-    """
-
-    right: float
-    weight: float
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A verdict that a coin, and no belief, set against a better answer."""
-
-    tier: str
-    relation: Relation
-    right: float
-    valid: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Bill:
-    """What a record cost. Units: USD; `asked` and `judged` are by tier, one entry a call."""
-
-    asked: tuple[tuple[str, float], ...] = ()
-    judged: tuple[tuple[str, float], ...] = ()
-    request_usd: float = 0.0
-    lessons_usd: float = 0.0
 
 
 AS_GOOD_PRIOR = (1.5, 10.0)
@@ -147,20 +115,24 @@ class Ledger:
         """What judging the tier's answers costs; what is usual, until one was."""
         return self._mean(("judged", tier), None, usual_usd)
 
+    def compare_cost_usd(self, usual_usd: float) -> float:
+        """What comparing two answers costs; what is usual, until that was done."""
+        return self._mean(("compared",), None, usual_usd)
+
     def learn(
         self,
         record_id: str,
         labels: Mapping[str, Label],
         judged: Iterable[Judged] = (),
         ruled: Iterable[tuple[str, bool]] = (),
-        bill: Bill = Bill(),
+        bill: Bill = NOTHING,
     ) -> list[str]:
         """Take in what a record teaches and cost; of one that was taken in before, what changed.
 
         The tiers that it had taught nothing about before.
         """
         found: dict[Key, Amount] = {}
-        for key, amount in _amounts(labels, judged, ruled, bill):
+        for key, amount in amounts_of(labels, judged, ruled, bill):
             total, weight = found.get(key, (0.0, 0.0))
             found[key] = (total + amount[0], weight + amount[1])
         paid, kept = self._kept.pop(record_id, (Bill(), {}))
@@ -269,33 +241,6 @@ class Learner:
         if len(self._ledgers) > TENANTS:
             self._ledgers.popitem(last=False)
         return ledger
-
-
-def _amounts(
-    labels: Mapping[str, Label],
-    judged: Iterable[Judged],
-    ruled: Iterable[tuple[str, bool]],
-    bill: Bill,
-) -> Iterator[tuple[Key, Amount]]:
-    for tier, label in labels.items():
-        yield ("right", tier), (label.weight * label.right, label.weight)
-    for one in judged:
-        for word, weight in (("right", one.right), ("wrong", 1 - one.right)):
-            amount = (one.valid * weight, weight)
-            yield ("valid", word), amount
-            yield ("valid", word, one.tier), amount
-            yield ("valid", word, one.tier, one.relation), amount
-    for tier, as_good in ruled:
-        yield ("as_good",), (float(as_good), 1.0)
-        yield ("as_good", tier), (float(as_good), 1.0)
-    for name, costs in (("asked", bill.asked), ("judged", bill.judged)):
-        by_tier: dict[str, list[float]] = {}
-        for tier, cost_usd in costs:
-            by_tier.setdefault(tier, []).append(cost_usd)
-        for tier, paid_usd in by_tier.items():
-            yield (name, tier), (sum(paid_usd), float(len(paid_usd)))
-    if bill.request_usd:
-        yield ("request",), (bill.request_usd, 1.0)
 
 
 def _chance(budget_usd: float, cost_usd: float) -> float:

@@ -24,6 +24,8 @@ OWN_SHRINKAGE = 8.0
 SHARPNESS = 4
 """A neighbour counts by its similarity to this power, the nearest one fully."""
 ACCURACY_MIN, ACCURACY_MAX = 0.03, 0.97
+COMPARING = 2.0
+"""How much dearer than an answer its comparison with another is taken to be."""
 DEARER = 4.0
 """How much dearer than the tier below one of unknown price is taken to be."""
 CHEAPEST_USD = 1e-4
@@ -45,6 +47,7 @@ class View:
     rates: tuple[tuple[Rates, ...], ...]
     ask_usd: list[float]
     judge_usd: list[float]
+    compare_usd: float
     top_usd: float
 
 
@@ -122,6 +125,7 @@ class Nearby:
                 _shrunk(near[at, Fact.VERDICTS_USD], near[at, Fact.VERDICTS], usual_usd)
                 for at, usual_usd in enumerate(judged_usd)
             ],
+            compare_usd=ledger.compare_cost_usd(COMPARING * mean_usd[0]),
             top_usd=mean_usd[-1],
         )
 

@@ -10,11 +10,12 @@ from app.belief import RELATIONS, after_attempts
 from app.climb import best_ended, judge_rule
 from app.labels import taught
 from app.learner import LESSON_SHARE, USUAL_RATES
-from app.lookahead import Situation, Step, best, steps
+from app.lookahead import Step, best, steps
 from app.moving import MARGIN, goes_live
 from app.nearby import Nearby, View
+from app.plans import Situation
 from app.policy import Accept, Action, Ask, Context, Judge, Stop
-from app.records import Arrival, Attempt, Labels, Lessons, Record, Start
+from app.records import PROSE, Arrival, Attempt, Labels, Lessons, Record, Start
 from app.tiers import TierLadder
 
 NEIGHBOURS = 50
@@ -61,6 +62,8 @@ class Value:
         if step.do == "ask":
             return _ask(context, view, attempts, step)
         attempt = max(i for i, a in enumerate(attempts) if a.tier == tier and a.ended)
+        if step.do == "compare":
+            return Judge(attempt, by=context.ladder.lowest.name, against=_rival(context, attempts))
         by = self._judge(context.ladder, tier)
         if step.do == "judge" and by is not None:
             return Judge(attempt, by=by)
@@ -115,8 +118,9 @@ class Value:
                 at for at, tier in enumerate(names) if moves and self._judge(context.ladder, tier)
             ),
             rates=view.rates,
-            judged=last is not None and (bool(last.verdicts) or not last.ended),
+            judged=last is not None and (_is_judged(last) or not last.ended),
             comparable=_comparable(context, attempts),
+            compares=moves and not context.tools and not (last and _is_compared(last)),
             agreement=view.world.agreement,
         )
         dial = self._quality_per_dollar
@@ -127,6 +131,7 @@ class Value:
                 situation,
                 ask_costs=[worth * usd for usd in view.ask_usd],
                 judge_costs=[worth * usd for usd in view.judge_usd],
+                compare_cost=worth * view.compare_usd,
                 depth=1 if not moves else DEPTH if attempts else DEPTH_FIRST,
             )
         )
@@ -155,15 +160,30 @@ def _askable(context: Context, attempts: Sequence[Attempt]) -> tuple[int, ...]:
 
 
 def _comparable(context: Context, attempts: Sequence[Attempt]) -> bool:
-    """Whether answers can be compared: as the last one here, or as most of the neighbours'."""
-    seen = [attempt for attempt in attempts if attempt.outcome == "complete"]
-    if not seen:
-        near = (a for n in context.neighbours for a in n.record.attempts)
-        seen = [attempt for attempt in near if attempt.outcome == "complete"]
-    else:
-        seen = seen[-1:]
-    compared = sum(attempt.final_answer is not None for attempt in seen)
-    return 2 * compared >= len(seen)
+    """Whether answers can be compared for free: as the last one here, or most of the neighbours'.
+
+    Where there is nothing to go by, the first requests say, they can.
+    """
+    near = [a for n in context.neighbours for a in n.record.attempts]
+    seen = [a for a in attempts if a.outcome == "complete"][-1:]
+    seen = seen or [a for a in near if a.outcome == "complete"]
+    short = sum(not (a.final_answer or PROSE).startswith(PROSE) for a in seen)
+    return 2 * short >= len(seen)
+
+
+def _is_judged(attempt: Attempt) -> bool:
+    return any(verdict.against is None for verdict in attempt.verdicts)
+
+
+def _is_compared(attempt: Attempt) -> bool:
+    return any(verdict.against is not None for verdict in attempt.verdicts)
+
+
+def _rival(context: Context, attempts: Sequence[Attempt]) -> int:
+    """The answer of the highest tier before the last one."""
+    names = context.ladder.names
+    earlier = [i for i, a in enumerate(attempts[:-1]) if a.ended and a.tier in names]
+    return max(earlier, key=lambda i: names.index(attempts[i].tier))
 
 
 def _ask(context: Context, view: View, attempts: Sequence[Attempt], step: Step) -> Ask:

@@ -23,7 +23,8 @@ from app.belief import (
     joint,
     relation_of,
 )
-from app.lookahead import Situation, Step, best, steps
+from app.lookahead import Step, best, steps
+from app.plans import Situation
 from app.records import Attempt, Verdict
 
 RATES: Rates = (0.9, 0.4)

@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from app.amounts import Bill, Judged, Label
 from app.belief import Relation
 from app.labels import Opinion
 from app.learner import (
@@ -12,9 +13,6 @@ from app.learner import (
     TENANTS,
     USUAL_AS_GOOD,
     USUAL_RATES,
-    Bill,
-    Judged,
-    Label,
     Learner,
     Ledger,
 )

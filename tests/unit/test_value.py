@@ -296,6 +296,66 @@ def test_answers_that_cannot_be_compared_are_not_asked_for_their_agreement() -> 
     assert starts_at(None) == "large"
 
 
+def test_answers_in_prose_are_compared_by_asking_where_that_is_worth_its_price() -> None:
+    policy = Value(quality_per_dollar=1.0, judge="none")
+    prose = [attempt("small", "~x"), attempt("medium", "~y", arrived="after_reject")]
+
+    asked = policy.next(context(ladder=three(0.6, 0.7, 0.72)), prose)
+    told = {
+        same: policy.next(
+            context(ladder=three(0.6, 0.7, 0.72)),
+            [
+                prose[0],
+                attempt(
+                    "medium",
+                    "~y",
+                    Verdict(valid=same, by="same:small", against=0),
+                    arrived="after_reject",
+                ),
+            ],
+        )
+        for same in (True, False)
+    }
+
+    assert asked == Judge(1, by="small", against=0)
+    assert isinstance(told[True], Accept)
+    assert isinstance(told[False], Ask)
+    dear = Value(quality_per_dollar=1e6, judge="none")
+    assert isinstance(dear.next(context(), prose), Accept)
+
+
+def test_prose_that_was_compared_teaches_as_short_answers_do() -> None:
+    def of(valid: bool | None) -> dict[str, tuple[float, float]]:
+        word = Verdict(valid=valid, by="same:small", against=0)
+        return labels(attempt("small", "~x"), attempt("large", "~y", word))
+
+    assert of(None) == {}
+    assert of(True) == labels(attempt("small", "x"), attempt("large", "x"))
+    assert of(False) == labels(attempt("small", "x"), attempt("large", "y"))
+
+
+def test_what_somebody_says_who_knows_counts_before_anything_else() -> None:
+    told = record(attempt("small", "x"), attempt("large", "y"))
+    policy = Value()
+    told.evidence["1"] = Evidence("feedback", True, "ann", 1.0)
+    assert policy.label(told)["large"] == 1.0
+    told.evidence["2"] = Evidence("feedback", False, "ann", 2.0)
+    assert policy.label(told)["large"] == 0.0
+    told.evidence["3"] = Evidence("feedback", None, "bob", 3.0, score=0.5)
+    assert policy.label(told)["large"] == 0.25
+    told.evidence["4"] = Evidence("feedback", None, "ann", 4.0, correct="x")
+    assert policy.label(told) == {"small": 1.0, "large": 0.0}
+
+
+def test_an_arbiters_word_decides_a_difference() -> None:
+    def of(valid: bool) -> float:
+        told = with_lesson(record(attempt("small", "x")), attempt("large", "y", arrived="lesson"))
+        told.evidence["2"] = Evidence("arbiter", valid, "medium", 2.0, tier="small")
+        return Value().label(told)["small"]
+
+    assert (of(True), of(False)) == (0.9, 0.1)
+
+
 def test_evidence_that_comes_in_late_changes_what_a_neighbour_says() -> None:
     policy = Value()
     told = [record(attempt("small", "x", VALID), record_id=f"{number}") for number in range(30)]
