@@ -46,6 +46,7 @@ def amounts_of(
     labels: Mapping[str, Label],
     judged: Iterable[Judged],
     ruled: Iterable[tuple[str, bool]],
+    audited: Iterable[tuple[str, float]],
     bill: Bill,
 ) -> Iterator[tuple[Key, Amount]]:
     """Weighted totals, by what they are about; of one key there may be several."""
@@ -60,6 +61,12 @@ def amounts_of(
     for tier, as_good in ruled:
         yield ("as_good",), (float(as_good), 1.0)
         yield ("as_good", tier), (float(as_good), 1.0)
+    for tier, right in audited:
+        yield ("audited", tier), (right, 1.0)
+    yield from _paid(bill)
+
+
+def _paid(bill: Bill) -> Iterator[tuple[Key, Amount]]:
     for name, costs in (("asked", bill.asked), ("judged", bill.judged)):
         by_tier: dict[str, list[float]] = {}
         for tier, cost_usd in costs:

@@ -115,6 +115,22 @@ def judged_by_coin(record: Record) -> Iterator[Judged]:
             yield Judged(answer.attempt.tier, opinion.relation, right, opinion.valid)
 
 
+def audited_by_coin(record: Record) -> Iterator[tuple[str, float]]:
+    """A tier whose answer was served as it came, and how good a coin's look at it found it.
+
+    Nothing but the tier's own answer was on the path, and nobody judged it: as when it streams.
+    """
+    drawn = set(record.lessons.drawn) if record.lessons else set()
+    served, alone = record.served_attempt, len(record.attempts) == 1
+    if served is None or not alone or any(not verdict.exact for verdict in served.verdicts):
+        return
+    above = record.ladder[record.ladder.index(served.tier) + 1 :]
+    if FULL in drawn or drawn & set(above):
+        labels = {one.tier: one.label(USUAL_RATES) for one in taught(record)}
+        if served.tier in labels:
+            yield served.tier, min(1.0, max(0.0, labels[served.tier].right))
+
+
 def ruled(record: Record) -> Iterator[tuple[str, bool]]:
     """Whose answer an arbiter held against a better tier's, and whether it was as good.
 

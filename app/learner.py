@@ -6,6 +6,7 @@ It holds nothing that the records do not: shown the same ones in order, it says 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 from random import Random
 
 import numpy as np
@@ -101,6 +102,19 @@ class Ledger:
         usual = (AS_GOOD_PRIOR[1] * self._mean(("as_good",), AS_GOOD_PRIOR), AS_GOOD_PRIOR[1])
         return self._mean(("as_good", tier), usual)
 
+    def error_bound(self, tier: str) -> float:
+        """How often, at most, the tier's answer is not good enough when it goes out as it came.
+
+        Of those that a coin had looked at: the upper end of the interval of one standard deviation.
+        Source: Wilson 1927. Without any it is 1.
+        """
+        seen = self._sums.get(("audited", tier), _EMPTY)
+        if seen.weight <= 0:
+            return 1.0
+        error, n = 1 - seen.mean(), seen.weight
+        spread = sqrt(error * (1 - error) / n + 1 / (4 * n**2))
+        return (error + 1 / (2 * n) + spread) / (1 + 1 / n)
+
     def _judged(self, tier: str, relation: str, word: str, prior: Amount) -> float:
         """How often answers like these are judged valid: shrunk to the tier's, that to all's."""
         for key in (("valid", word), ("valid", word, tier)):
@@ -125,6 +139,8 @@ class Ledger:
         labels: Mapping[str, Label],
         judged: Iterable[Judged] = (),
         ruled: Iterable[tuple[str, bool]] = (),
+        *,
+        audited: Iterable[tuple[str, float]] = (),
         bill: Bill = NOTHING,
     ) -> list[str]:
         """Take in what a record teaches and cost; of one that was taken in before, what changed.
@@ -132,7 +148,7 @@ class Ledger:
         The tiers that it had taught nothing about before.
         """
         found: dict[Key, Amount] = {}
-        for key, amount in amounts_of(labels, judged, ruled, bill):
+        for key, amount in amounts_of(labels, judged, ruled, audited, bill):
             total, weight = found.get(key, (0.0, 0.0))
             found[key] = (total + amount[0], weight + amount[1])
         paid, kept = self._kept.pop(record_id, (Bill(), {}))

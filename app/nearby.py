@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from app.belief import RELATIONS, Belief, Rates, World, evidence, joint, lifted
 from app.facts import COLUMNS, Fact, Facts, asked, bill_of, facts_of
-from app.labels import DISCERNMENT_MIN, Contested, judged_by_coin, ruled, taught
+from app.labels import DISCERNMENT_MIN, Contested, audited_by_coin, judged_by_coin, ruled, taught
 from app.learner import CHANGE_DISCOUNT, USUAL_RATES, Learner, Ledger
 from app.moving import USUAL_OUTPUT_TOKENS
 from app.policy import Context
@@ -19,7 +19,7 @@ from app.tiers import Tier, TierLadder
 
 SHRINKAGE = 8.0
 """How many neighbours' worth of evidence a running rate or cost stands for."""
-OWN_SHRINKAGE = 8.0
+OWN_SHRINKAGE = 20.0
 """The same for what sets a tier apart from the others: most of what is near is common to all."""
 SHARPNESS = 4
 """A neighbour counts by its similarity to this power, the nearest one fully."""
@@ -38,7 +38,8 @@ class View:
     """A question before anything ran. Units: USD, one a tier of the ladder, lowest first.
 
     `belief` is about the tiers of the ladder, `rates` how well their answers are judged: by tier,
-    then as in `RELATIONS`. `top_usd` is what a call of the top tier costs on all questions.
+    then as in `RELATIONS`. `top_usd` is what a call of the top tier costs on all questions;
+    `errors` how often at most answers that went out as they came were not good enough.
     """
 
     world: World
@@ -49,6 +50,7 @@ class View:
     judge_usd: list[float]
     compare_usd: float
     top_usd: float
+    errors: list[float]
 
 
 @dataclass(slots=True)
@@ -85,7 +87,12 @@ class Nearby:
             for one in taught(record)
         }
         new = ledger.learn(
-            record.id, labels, judged_by_coin(record), ruled(record), bill_of(record)
+            record.id,
+            labels,
+            judged_by_coin(record),
+            ruled(record),
+            audited=audited_by_coin(record),
+            bill=bill_of(record),
         )
         estimates = record.start.estimates if record.start else {}
         believed = {tier: estimate.accuracy for tier, estimate in estimates.items()}
@@ -127,6 +134,7 @@ class Nearby:
             ],
             compare_usd=ledger.compare_cost_usd(COMPARING * mean_usd[0]),
             top_usd=mean_usd[-1],
+            errors=[ledger.error_bound(tier) for tier in names],
         )
 
     def _near(

@@ -247,18 +247,24 @@ def test_a_prompt_in_the_providers_cache_is_a_reason_to_stay() -> None:
     assert [ask.tier for ask in tiers if isinstance(ask, Ask)] == ["there", "here"]
 
 
-def test_only_an_answer_that_nothing_could_replace_streams_live() -> None:
-    streaming = replace(context(), mode="auto")
+def test_an_answer_streams_live_only_where_nothing_could_replace_it_and_audits_vouch_for_it() -> (
+    None
+):
+    def goes_live(policy: Value) -> bool:
+        action = policy.next(replace(context(), mode="auto"), [])
+        assert isinstance(action, Ask)
+        return action.live
 
-    sure = Value(quality_per_dollar=1e6).next(streaming, [])
-    unsure = Value(quality_per_dollar=0.0).next(
-        streaming, [attempt("small", "x"), attempt("medium", "y")]
-    )
-
-    assert isinstance(sure, Ask)
-    assert sure.live
-    if isinstance(unsure, Ask):
-        assert not unsure.live
+    sure = Value(quality_per_dollar=1e6)
+    assert not goes_live(sure)  # nobody has looked yet
+    for number in range(30):
+        told = record(attempt("small", "x"), record_id=f"{number}")
+        sure.observe(with_lesson(told, attempt("large", "x", arrived="lesson")))
+    assert goes_live(sure)
+    for number in range(30, 60):
+        told = record(attempt("small", "x"), record_id=f"{number}")
+        sure.observe(with_lesson(told, attempt("large", "y", arrived="lesson")))
+    assert not goes_live(sure)
 
 
 def three(*priors: float) -> TierLadder:
