@@ -259,11 +259,11 @@ def test_an_answer_streams_live_only_where_nothing_could_replace_it_and_audits_v
     assert not goes_live(sure)  # nobody has looked yet
     for number in range(30):
         told = record(attempt("small", "x"), record_id=f"{number}")
-        sure.observe(with_lesson(told, attempt("large", "x", arrived="lesson")))
+        sure.observe(with_lesson(told, attempt("large", "x", arrived="lesson", cost_usd=0.1)))
     assert goes_live(sure)
     for number in range(30, 60):
         told = record(attempt("small", "x"), record_id=f"{number}")
-        sure.observe(with_lesson(told, attempt("large", "y", arrived="lesson")))
+        sure.observe(with_lesson(told, attempt("large", "y", arrived="lesson", cost_usd=0.1)))
     assert not goes_live(sure)
 
 
