@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.errors import RequestError, SettingsError, UnknownModelError
+from app.policies import has_dial
 from app.policies.fixed import Always
 from app.policy import Policy
 from app.records import Kind
@@ -69,8 +70,21 @@ class Catalogue:
     def route(self, request: ChatRequest) -> Route:
         """What the request's `model` asks for.
 
-        Errors: UnknownModelError; RequestError where no tier can serve the request.
+        Errors: UnknownModelError; RequestError where no tier can serve the request, or nothing
+        would heed its dial.
         """
+        route = self._route(request)
+        dial = request.extension.dial
+        if dial is not None and not has_dial(route.policy):
+            raise RequestError(
+                f"{route.policy.name!r} does not trade money for accuracy: leave {dial.name} out, "
+                "or ask for 'auto:value'",
+                code=UNSUPPORTED,
+                param=f"autoshift.{dial.name}",
+            )
+        return route
+
+    def _route(self, request: ChatRequest) -> Route:
         name = self._aliases.get(request.model, request.model)
         if name == AUTO or name.startswith(f"{AUTO}:"):
             asked = request.extension.policy or name.removeprefix(AUTO).removeprefix(":")

@@ -3,23 +3,26 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from app.dials import DIALS, Dial, DialName
 from app.errors import NotYetError, RequestError
-from app.jsontext import Json
+from app.jsontext import Json, number_of
 from app.parameters import wrong_type
 
 StreamMode: TypeAlias = Literal["verified", "direct", "auto"]
 
 _STRINGS = ("policy", "task", "conversation")
 _KEYS = frozenset({*_STRINGS, "learn", "explore", "stream"})
-_LATER = frozenset({"quality_per_dollar", "max_cost_usd", "dry_run"})
+_LATER = frozenset({"max_cost_usd", "dry_run"})
 LONGEST = 256
+DIAL_MAX = 1e12
 
 
 @dataclass(frozen=True, slots=True)
 class Extension:
     """`stream` None is as configured; `learn` false leaves nothing to learn from.
 
-    `explore` false: no other tier is asked afterwards, to learn.
+    `explore` false: no other tier is asked afterwards, to learn. `dial`: what accuracy is worth to
+    this request.
     """
 
     policy: str | None = None
@@ -28,6 +31,7 @@ class Extension:
     stream: StreamMode | None = None
     learn: bool = True
     explore: bool = True
+    dial: Dial | None = None
 
 
 def parse_extension(given: object, headers: dict[str, str]) -> Extension:
@@ -35,6 +39,7 @@ def parse_extension(given: object, headers: dict[str, str]) -> Extension:
     if not isinstance(given, dict | None):
         raise wrong_type("autoshift", "an object")
     values: Json = dict(given or {})
+    dial = _dial({name: values.pop(name, None) for name in DIALS}) or _dial(_dials_in(headers))
     for name in _KEYS | _LATER:
         header = headers.get(f"x-autoshift-{name.replace('_', '-')}")
         if header is not None:
@@ -46,7 +51,7 @@ def parse_extension(given: object, headers: dict[str, str]) -> Extension:
             )
         if name not in _KEYS:
             raise RequestError(
-                f"autoshift.{name[:100]} is unknown; known: {', '.join(sorted(_KEYS))}",
+                f"autoshift.{name[:100]} is unknown; known: {', '.join(sorted({*_KEYS, *DIALS}))}",
                 param=f"autoshift.{name[:100]}",
             )
     strings = {name: _string(name, values.get(name)) for name in _STRINGS}
@@ -55,7 +60,37 @@ def parse_extension(given: object, headers: dict[str, str]) -> Extension:
         stream=_mode(values.get("stream")),
         learn=_boolean("learn", values.get("learn")),
         explore=_boolean("explore", values.get("explore")),
+        dial=dial,
     )
+
+
+def _dials_in(headers: dict[str, str]) -> dict[DialName, object]:
+    """What headers say of the dials: numbers where they are any."""
+    found: dict[DialName, object] = {}
+    for name in DIALS:
+        text = headers.get(f"x-autoshift-{name.replace('_', '-')}")
+        try:
+            found[name] = None if text is None else float(text)
+        except ValueError:
+            found[name] = text
+    return found
+
+
+def _dial(given: dict[DialName, object]) -> Dial | None:
+    """The one dial that is set, if any."""
+    names = [name for name, value in given.items() if value is not None]
+    if not names:
+        return None
+    name, param = names[0], f"autoshift.{names[-1]}"
+    if len(names) > 1:
+        raise RequestError(f"autoshift.{name} and {param} exclude each other", param=param)
+    value = number_of(given[name])
+    if value is None:
+        raise wrong_type(param, "a number")
+    most = 1 if name == "keep_quality" else DIAL_MAX
+    if not 0 < value <= most:
+        raise RequestError(f"{param} must be over 0, and at most {most:g}", param=param)
+    return Dial(name, float(value))
 
 
 def _string(name: str, value: object) -> str | None:

@@ -52,7 +52,7 @@ def facts_of(record: Record, names: Sequence[str]) -> Facts:
     for attempt in asked(record):
         if attempt.tier in names and attempt.cost_usd is not None:
             _note_cost(facts[names.index(attempt.tier)], attempt.cost_usd, attempt.usage)
-    for tier, verdict in _judged(record):
+    for tier, verdict in judged(record):
         if tier in names and verdict.cost_usd is not None:
             facts[names.index(tier), Fact.VERDICTS] += 1
             facts[names.index(tier), Fact.VERDICTS_USD] += verdict.cost_usd
@@ -90,7 +90,7 @@ def asked(record: Record) -> list[Attempt]:
     return [attempt for attempt in (*record.attempts, *lessons) if attempt.ended]
 
 
-def _judged(record: Record) -> list[tuple[str, Verdict]]:
+def judged(record: Record) -> list[tuple[str, Verdict]]:
     """What judges said on the way and in lessons, and about whose answer."""
     lessons = list(lessons_of(record))
     asked = [*record.attempts, *(attempt for lesson in lessons for attempt in lesson.attempts)]
@@ -106,7 +106,7 @@ def bill_of(record: Record) -> Bill:
     lessons_usd = costs_usd.pop("lesson") or 0.0
     request_usd = sum(usd or 0.0 for usd in costs_usd.values())
     calls = ((attempt.tier, attempt.cost_usd) for attempt in asked(record))
-    verdicts = ((tier, verdict.cost_usd) for tier, verdict in _judged(record))
+    verdicts = ((tier, verdict.cost_usd) for tier, verdict in judged(record))
     compared = (v.cost_usd for a in record.attempts for v in a.verdicts if v.against is not None)
     # What was agreed to beforehand, on the whole, is no request and not of the lessons' budget.
     prepaid = record.lessons is not None and record.lessons.certain

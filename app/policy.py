@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol, TypeAlias
 
+from app.dials import Dial
 from app.extension import StreamMode
 from app.records import Arrival, Attempt, Labels, Lessons, Neighbour, Record, Start
 from app.tiers import TierLadder
@@ -66,7 +67,8 @@ class Context:
     `ladder` holds only the tiers that can serve this request; `neighbours` are most similar first.
     `single`: one tier must do it all (`n` over 1, say), so judging would be wasted. `tool_turn`:
     tools are under way, so the tier that called them goes on. `tools`: the answer may be a call
-    that an agent executes at once. `mode` is how a stream may be sent.
+    that an agent executes at once. `mode` is how a stream may be sent. `dial` is what accuracy is
+    worth to this request; None: as configured.
     """
 
     ladder: TierLadder
@@ -79,6 +81,7 @@ class Context:
     seat: Seat | None = None
     prompt_tokens: int = 0
     tenant: str = ""
+    dial: Dial | None = None
 
 
 class Policy(Protocol):

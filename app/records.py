@@ -53,7 +53,8 @@ class Start:
     """Where the policy chose to begin, what it believed, and with what probability it chose so.
 
     `propensities` has the chance of every tier that could have been first: without them what
-    was not done can never be estimated from what was (inverse-propensity weighting).
+    was not done can never be estimated from what was (inverse-propensity weighting). `trade`: what
+    accuracy was worth, where the policy asks.
     """
 
     tier: str
@@ -61,6 +62,7 @@ class Start:
     estimates: dict[str, Estimate] = field(default_factory=dict)
     neighbours: int = 0
     top_similarity: float | None = None
+    trade: Trade | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
+from app.dials import DIALS, Dial, DialName
 from app.extension import StreamMode
 from app.tiers import Positive, Tier, TierLadder
 
@@ -73,15 +74,38 @@ class LlmAtSection(Section):
 
 
 class ValueSection(Section):
-    """The default policy. `quality_per_dollar`: how much accuracy (of 1) one more USD must buy.
+    """The default policy, and its dial, one of three.
 
-    `auto`: a mean call of the top tier must buy ten points. `lessons` is the share of all spend
-    that goes into learning; `frozen`: nothing is learned any more, and there are no lessons.
+    `quality_per_dollar`: how much accuracy (of 1) one more USD must buy; `auto`: a mean call of the
+    top tier must buy ten points. `usd_per_1000`: what 1,000 requests may cost, all told.
+    `keep_quality`: the share of the top tier's accuracy to keep, as cheaply as that can be done.
+
+    `usd_per_second` is what a second of waiting costs. `lessons` is the share of all spend that
+    goes into learning; `frozen`: nothing is learned any more, and there are no lessons.
     """
 
     quality_per_dollar: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
+    usd_per_1000: Positive | None = None
+    keep_quality: Annotated[float, Field(gt=0, le=1)] | None = None
+    usd_per_second: Annotated[float, Field(ge=0)] = 0.0
     lessons: Annotated[float, Field(ge=0, le=0.5)] = 0.05
     frozen: bool = False
+
+    @property
+    def dial(self) -> Dial | None:
+        """The one that is set; None: `auto`."""
+        return next((Dial(name, value) for name, value in self._set()), None)
+
+    def _set(self) -> list[tuple[DialName, float]]:
+        values = [(name, getattr(self, name)) for name in DIALS]
+        return [(name, value) for name, value in values if value not in (None, "auto")]
+
+    @model_validator(mode="after")
+    def _one_dial(self) -> "ValueSection":
+        names = [name for name, _ in self._set()]
+        if len(names) > 1:
+            raise ValueError(f"{' and '.join(names)} exclude each other; keep one of them")
+        return self
 
 
 class JudgeSection(Section):

@@ -150,6 +150,7 @@ class Transmission:
             seat=seat,
             prompt_tokens=request.prompt_tokens(),
             tenant=order.tenant,
+            dial=request.extension.dial,
         )
 
     def _draw_lessons(self, run: Run, context: Context) -> None:

@@ -13,11 +13,12 @@ def build_policies(settings: Settings) -> dict[str, Policy]:
     """Every policy a client may name after `auto:`, by that name."""
     by = settings.judge.by
     section = settings.llm_at
-    dial = settings.value.quality_per_dollar
     policies: list[Policy] = [
         Value(
-            quality_per_dollar=None if dial == "auto" else dial,
+            dial=settings.value.dial,
+            usd_per_second=settings.value.usd_per_second,
             judge=by,
+            vouch_accuracy=settings.stream.vouch_accuracy,
             lessons=settings.value.lessons,
             frozen=settings.value.frozen,
         ),
@@ -36,3 +37,8 @@ def build_policies(settings: Settings) -> dict[str, Policy]:
         *(Always(tier.name) for tier in settings.tiers),
     ]
     return {policy.name: policy for policy in policies}
+
+
+def has_dial(policy: Policy) -> bool:
+    """Whether a request may say what accuracy is worth to it."""
+    return isinstance(policy, Value)

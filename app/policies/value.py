@@ -8,24 +8,30 @@ from collections.abc import Sequence
 
 from app.belief import RELATIONS, after_attempts
 from app.climb import best_ended, judge_rule
+from app.dials import Dial
 from app.labels import taught
 from app.learner import LESSON_SHARE, USUAL_RATES
 from app.lookahead import Step, best, steps
-from app.moving import MARGIN, goes_live
+from app.moving import goes_live
 from app.nearby import Nearby, View
 from app.plans import Situation
 from app.policy import Accept, Action, Ask, Context, Judge, Stop
 from app.records import PROSE, Arrival, Attempt, Labels, Lessons, Record, Start
 from app.tiers import TierLadder
+from app.trading import Stake, Trader
 
 NEIGHBOURS = 50
 DEPTH_FIRST, DEPTH = 3, 2
+VOUCH_ACCURACY = 0.7
+"""How good answers must be, as audits bound it, that go out before anything was held against them.
+"""
 
 
 class Value:
     """The policy. `quality_per_dollar` is the accuracy (of 1) that one more USD must buy.
 
-    None: a mean call of the top tier must buy `MARGIN`. `judge` None: the next tier up judges, and
+    None: as `dial` says, else a mean call of the top tier must buy ten points. `usd_per_second` is
+    what a second of waiting is worth. `judge` None: the next tier up judges, and
     nobody the top. What it learns online is its own: whoever starts afresh, in replay say, makes a
     new policy, and whoever starts again shows it the records in order.
     """
@@ -34,7 +40,10 @@ class Value:
         self,
         *,
         quality_per_dollar: float | None = None,
+        dial: Dial | None = None,
+        usd_per_second: float = 0.0,
         judge: str | None = None,
+        vouch_accuracy: float = VOUCH_ACCURACY,
         lessons: float = LESSON_SHARE,
         frozen: bool = False,
         neighbours: int = NEIGHBOURS,
@@ -42,13 +51,17 @@ class Value:
     ) -> None:
         self.name = name
         self.neighbours = neighbours
-        self._quality_per_dollar = quality_per_dollar
+        if quality_per_dollar is not None:
+            dial = Dial("quality_per_dollar", quality_per_dollar)
         self._judge = judge_rule(judge or "next")
+        self._vouch_accuracy = vouch_accuracy
         self._lessons = lessons
         self._frozen = frozen
         self._nearby = Nearby(self._judge)
-        dial = "auto" if quality_per_dollar is None else f"{quality_per_dollar:g}"
-        self.version = f"1,quality_per_dollar={dial},judge={judge or 'next'}"
+        self._trader = Trader(self._judge, dial, usd_per_second, DEPTH_FIRST)
+        told = "quality_per_dollar=auto" if dial is None else f"{dial.name}={dial.value:g}"
+        waiting = f",usd_per_second={usd_per_second:g}" if usd_per_second else ""
+        self.version = f"1,{told}{waiting},judge={judge or 'next'}"
 
     def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
         """The step of the highest value, where there is a choice."""
@@ -60,7 +73,7 @@ class Value:
             return Stop(best_ended(context.ladder, attempts))
         tier = context.ladder.names[step.tier]
         if step.do == "ask":
-            return _ask(context, view, attempts, step)
+            return self._ask(context, view, attempts, step)
         attempt = max(i for i, a in enumerate(attempts) if a.tier == tier and a.ended)
         if step.do == "compare":
             return Judge(attempt, by=context.ladder.lowest.name, against=_rival(context, attempts))
@@ -81,6 +94,7 @@ class Value:
         If it is frozen, it is shown only what was known at the start.
         """
         self._nearby.observe(record)
+        self._trader.observe(record, self._nearby.learner.ledger(record.tenant))
 
     def lessons(self, context: Context) -> Lessons | None:
         """What this request gets to teach; drawn before its first step."""
@@ -123,18 +137,39 @@ class Value:
             compares=moves and not context.tools and not (last and _is_compared(last)),
             agreement=view.world.agreement,
         )
-        dial = self._quality_per_dollar
-        worth = MARGIN / max(view.top_usd, 1e-12) if dial is None else dial
+        stake = self._stake(context, view)
         return best(
             steps(
                 belief,
                 situation,
-                ask_costs=[worth * usd for usd in view.ask_usd],
-                judge_costs=[worth * usd for usd in view.judge_usd],
-                compare_cost=worth * view.compare_usd,
+                ask_costs=stake.ask,
+                judge_costs=stake.judge,
+                compare_cost=stake.compare,
                 depth=1 if not moves else DEPTH if attempts else DEPTH_FIRST,
             )
         )
+
+    def _stake(self, context: Context, view: View) -> Stake:
+        return self._trader.stake(context, view, self._nearby.learner.ledger(context.tenant))
+
+    def _ask(self, context: Context, view: View, attempts: Sequence[Attempt], step: Step) -> Ask:
+        tier = context.ladder.names[step.tier]
+        # A later answer may be served in its place, so not even the top one streams at once.
+        certain = step.final or context.single or context.mode == "direct"
+        audited = view.errors[step.tier] <= 1 - self._vouch_accuracy
+        live = certain and goes_live(context, tier, vouched=step.final and audited)
+        if attempts:
+            arrived: Arrival = "after_reject" if attempts[-1].ended else "after_failure"
+            return Ask(tier, arrived, live=live)
+        start = Start(
+            tier=tier,
+            propensities={tier: 1.0},
+            estimates=view.estimates,
+            neighbours=len(context.neighbours),
+            top_similarity=max((n.similarity for n in context.neighbours), default=None),
+            trade=self._stake(context, view).trade,
+        )
+        return Ask(tier, "direct", live=live, start=start)
 
 
 def _stands(context: Context, last: Attempt) -> bool:
@@ -184,21 +219,3 @@ def _rival(context: Context, attempts: Sequence[Attempt]) -> int:
     names = context.ladder.names
     earlier = [i for i, a in enumerate(attempts[:-1]) if a.ended and a.tier in names]
     return max(earlier, key=lambda i: names.index(attempts[i].tier))
-
-
-def _ask(context: Context, view: View, attempts: Sequence[Attempt], step: Step) -> Ask:
-    tier = context.ladder.names[step.tier]
-    # A later answer may be served in its place, so not even the top one streams at once.
-    certain = step.final or context.single or context.mode == "direct"
-    live = certain and goes_live(context, tier, vouched=step.final)
-    if attempts:
-        arrived: Arrival = "after_reject" if attempts[-1].ended else "after_failure"
-        return Ask(tier, arrived, live=live)
-    start = Start(
-        tier=tier,
-        propensities={tier: 1.0},
-        estimates=view.estimates,
-        neighbours=len(context.neighbours),
-        top_similarity=max((n.similarity for n in context.neighbours), default=None),
-    )
-    return Ask(tier, "direct", live=live, start=start)

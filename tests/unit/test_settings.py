@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.configuration import load_settings, secret
+from app.dials import Dial
 from app.errors import SettingsError
 from app.settings import Settings
 
@@ -56,7 +57,7 @@ def test_the_example_loads_and_has_a_ladder_of_three() -> None:
     settings = load_settings(EXAMPLE)
 
     assert settings.ladder.names == ("small", "medium", "large")
-    assert settings.policy == "llm_at"
+    assert settings.policy == "value"
     assert settings.server.host == "127.0.0.1"
     key = secret(settings.providers["openai"].api_key_env, wanted_by="providers.openai")
     assert key is not None
@@ -187,8 +188,6 @@ def test_an_address_others_can_reach_is_refused_while_there_are_no_keys(
     [
         ("keys: [{name: a, key_env: A}]", "keys"),
         ("limits: {in_flight: 3}", "limits"),
-        ("value: {quality_per_dollar: auto}", "value"),
-        ("policy: value", "policy"),
         ("mode: shadow", "mode"),
         ("records: {keep: {days: 90}}", "records.keep"),
     ],
@@ -200,6 +199,35 @@ def test_what_a_later_version_brings_is_refused_as_not_yet(
 
     assert f"{key}: " in message
     assert "not yet" in message
+
+
+@pytest.mark.parametrize(
+    ("section", "dial"),
+    [
+        ("{}", None),
+        ("{quality_per_dollar: auto}", None),
+        ("{quality_per_dollar: 0}", Dial("quality_per_dollar", 0.0)),
+        ("{usd_per_1000: 2.5}", Dial("usd_per_1000", 2.5)),
+        ("{quality_per_dollar: auto, keep_quality: 0.98}", Dial("keep_quality", 0.98)),
+    ],
+)
+def test_the_value_policy_has_one_dial(directory: Path, section: str, dial: Dial | None) -> None:
+    assert load(directory, WORKING + f"value: {section}").value.dial == dial
+
+
+def test_two_dials_at_once_are_refused(directory: Path) -> None:
+    message = refusal(directory, WORKING + "value: {usd_per_1000: 3, keep_quality: 0.98}")
+
+    assert "usd_per_1000 and keep_quality exclude each other" in message
+
+
+@pytest.mark.parametrize(
+    "setting", ["usd_per_1000: 0", "keep_quality: 1.2", "keep_quality: 0", "usd_per_second: -1"]
+)
+def test_a_dial_beyond_its_range_is_refused(directory: Path, setting: str) -> None:
+    assert f"value.{setting.partition(':')[0]}" in refusal(
+        directory, WORKING + f"value: {{{setting}}}"
+    )
 
 
 def test_several_upstreams_of_a_tier_are_refused_as_not_yet(directory: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.dials import DIALS, Dial, DialName
 from app.errors import InvalidJsonError, NotYetError, RequestError
 from app.jsontext import Json
 from app.wire import ChatRequest, parse_request, text_of
@@ -262,7 +263,7 @@ def test_a_client_may_forbid_that_other_tiers_are_asked_to_learn() -> None:
     assert refusal(body(autoshift={"explore": "perhaps"})).param == "autoshift.explore"
 
 
-LATER = ("quality_per_dollar", "max_cost_usd", "dry_run")
+LATER = ("max_cost_usd", "dry_run")
 
 
 @pytest.mark.parametrize("name", LATER)
@@ -274,6 +275,51 @@ def test_what_a_later_version_brings_is_refused_as_not_yet(name: str) -> None:
         assert refused.code == "unsupported_parameter"
         assert refused.param == f"autoshift.{name}"
         assert "not yet" in refused.message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("quality_per_dollar", 3), ("usd_per_1000", 0.5), ("keep_quality", 0.98)]
+)
+def test_a_dial_is_read_from_body_and_header(name: DialName, value: float) -> None:
+    headers = {f"x-autoshift-{name.replace('_', '-')}": f"{value}"}
+    assert parse(body(autoshift={name: value})).extension.dial == Dial(name, value)
+    assert parse(body(), headers).extension.dial == Dial(name, value)
+    assert parse(body()).extension.dial is None
+    assert parse(body(autoshift={name: None})).extension.dial is None
+
+
+def test_a_dial_in_the_body_wins_over_another_one_in_a_header() -> None:
+    asked = parse(body(autoshift={"keep_quality": 0.9}), {"x-autoshift-usd-per-1000": "3"})
+
+    assert asked.extension.dial == Dial("keep_quality", 0.9)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1e300, True, "much", "3", [1]])
+@pytest.mark.parametrize("name", DIALS)
+def test_a_dial_that_stands_nowhere_is_refused(name: str, value: object) -> None:
+    assert refusal(body(autoshift={name: value})).param == f"autoshift.{name}"
+
+
+@pytest.mark.parametrize("text", ["0", "nan", "inf", "-inf", "-3", "much", ""])
+@pytest.mark.parametrize("name", DIALS)
+def test_a_dial_in_a_header_is_a_number(name: str, text: str) -> None:
+    refused = refusal(body(), {f"x-autoshift-{name.replace('_', '-')}": text})
+
+    assert refused.param == f"autoshift.{name}"
+
+
+def test_more_quality_than_the_top_tiers_cannot_be_kept() -> None:
+    assert parse(body(autoshift={"keep_quality": 1})).extension.dial == Dial("keep_quality", 1.0)
+    assert "at most 1" in refusal(body(autoshift={"keep_quality": 1.5})).message
+
+
+def test_two_dials_exclude_each_other() -> None:
+    refused = refusal(body(autoshift={"keep_quality": 0.9, "usd_per_1000": 3}))
+
+    assert refused.param == "autoshift.keep_quality"
+    assert "autoshift.usd_per_1000" in refused.message
+    two = {"x-autoshift-usd-per-1000": "3", "x-autoshift-quality-per-dollar": "3"}
+    assert refusal(body(), two).param == "autoshift.usd_per_1000"
 
 
 @pytest.mark.parametrize("mode", ["verified", "direct", "auto"])

@@ -1,0 +1,146 @@
+"""What coins find of the quality kept, and how far a dial retreats from what it falls short of."""
+
+import logging
+import math
+from dataclasses import dataclass
+
+from app.amounts import Key, Label
+from app.belief import failed_check
+from app.fading import Amount
+from app.labels import LOWER_DISAGREES, lessons_of, ruled, taught
+from app.learner import FULL, Ledger
+from app.means import Means
+from app.records import Attempt, Record
+
+logger = logging.getLogger(__name__)
+
+Z = 1.96
+"""Of a 95 % interval."""
+RETREAT, RECOVER = 0.5, 1.25
+"""What a rate is multiplied by when the audits fall short, and when they are sure not to."""
+RETREAT_MAX = RETREAT**10
+AUDITS_USUAL = 20.0
+"""So many audits count as much as what was believed without them."""
+SCALE_MIN, SCALE_MAX = 0.5, 4.0
+LOSS_MIN = 0.002
+ROWS_AFTER = 20.0
+"""Of so many requests it is kept how they were served when a retreat starts the audits afresh."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The share of the top tier's accuracy that was kept, and its 95 % interval.
+
+    `audits` is how many answers of lower tiers stand behind it.
+    """
+
+    share: float
+    low: float
+    high: float
+    audits: float
+
+
+@dataclass(slots=True)
+class Audits:
+    """Whether one target, a share of the top tier's accuracy, is met; `name` tells it from others.
+
+    What the top tier answered is as good as itself. Of the rest only what coins chose is counted:
+    a climb asks the top tier because it doubts the answer.
+    """
+
+    target: float
+    name: str
+    factor: float = 1.0
+
+    def amounts(self, record: Record, ledger: Ledger) -> dict[Key, Amount]:
+        """What the record says, to be added to the means."""
+        served, start = record.served_attempt, record.start
+        if served is None or start is None or start.trade is None:
+            return {}
+        top = record.eligible[-1]
+        found = {self._key("below"): (float(served.tier != top), 1.0)}
+        expected = start.trade.expected_quality
+        if expected is not None:
+            found[self._key("believed")] = (max(0.0, 1 - expected), 1.0)
+        best = _by_coin(record, top)
+        if served.tier != top and best is not None:
+            lost = _lost(record, served, best, ledger)
+            if lost is not None:
+                found[self._key("lost")] = lost
+        return found
+
+    def kept(self, means: Means) -> Kept:
+        """How much is kept, as far as the audits tell."""
+        audits = means.weight(self._key("lost"))
+        below = means.mean(self._key("below"), usual=1.0)
+        lost = means.mean(self._key("lost"))
+        low, high = _wilson(min(1.0, max(0.0, lost)), audits)
+        return Kept(1 - below * lost, 1 - below * high, 1 - below * low, audits)
+
+    def scale(self, means: Means) -> float:
+        """By how much losses are greater than they were believed to be."""
+        kept = self.kept(means)
+        believed = max(LOSS_MIN, means.mean(self._key("believed"), usual=1 - self.target))
+        found = kept.audits * (1 - kept.share) + AUDITS_USUAL * believed
+        scale = found / (believed * (kept.audits + AUDITS_USUAL))
+        return min(SCALE_MAX, max(SCALE_MIN, scale))
+
+    def watch(self, means: Means, new: set[Key]) -> None:
+        """Retreat, or go back a little, where a new audit says so."""
+        if self._key("lost") not in new and self._key("below") not in new:
+            return
+        kept = self.kept(means)
+        facts = {"target": self.target, "kept": kept.share, "low": kept.low, "high": kept.high}
+        if kept.high < self.target:
+            if self.factor >= 1:
+                logger.warning("too little quality is kept: more is spent", extra=facts)
+            self.factor = max(RETREAT_MAX, RETREAT * self.factor)
+            below = means.mean(self._key("below"), usual=1.0)
+            means.restart(self._key("below"), (ROWS_AFTER * below, ROWS_AFTER))
+            means.restart(self._key("lost"), (0.0, 0.0))
+        elif kept.low > self.target and self.factor < 1 and self._key("lost") in new:
+            self.factor = min(1.0, RECOVER * self.factor)
+            if self.factor >= 1:
+                logger.info("quality is kept again", extra=facts)
+
+    def _key(self, what: str) -> Key:
+        return (what, self.name)
+
+
+def _by_coin(record: Record, tier: str) -> Attempt | None:
+    """The tier's whole answer, where a coin wanted it."""
+    drawn = record.lessons.drawn if record.lessons else ()
+    if tier not in drawn and FULL not in drawn:
+        return None
+    lessons = [attempt for lesson in lessons_of(record) for attempt in lesson.attempts]
+    there = [a for a in (*lessons, *record.attempts) if a.tier == tier and a.outcome == "complete"]
+    return there[-1] if there else None
+
+
+def _lost(record: Record, served: Attempt, best: Attempt, ledger: Ledger) -> Amount | None:
+    """How much less likely the served answer is to be right, of how likely the top tier's is.
+
+    None where nobody knows.
+    """
+    same = served.final_answer is not None and served.final_answer == best.final_answer
+    if same and not failed_check(served):
+        return (0.0, 1.0)
+    labels = {
+        one.tier: one.label(ledger.rates(one.tier, one.relation), ledger.as_good(one.tier))
+        for one in taught(record)
+    }
+    mine, its = labels.get(served.tier), labels.get(best.tier)
+    if its is None and served.tier in dict(ruled(record)):
+        its = Label(LOWER_DISAGREES, 1.0)
+    if mine is None or its is None:
+        return None
+    return (its.right - mine.right, max(0.0, its.right))
+
+
+def _wilson(share: float, count: float) -> tuple[float, float]:
+    """The interval of a share found in so many cases. Source: Wilson 1927."""
+    if count <= 0:
+        return 0.0, 1.0
+    spread = Z * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
+    middle, scale = share + Z**2 / (2 * count), 1 + Z**2 / count
+    return (middle - spread) / scale, (middle + spread) / scale
