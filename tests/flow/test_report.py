@@ -77,9 +77,10 @@ async def test_what_is_served_counts_at_once_and_again_when_its_lesson_is_over(
         spent_usd = [sum(decision["costs_usd"].values()) for decision in decisions]
 
         async def lessons_counted() -> bool:
+            assert (await gate.ask()).status_code == 200  # whether it is a lesson, coins say
             return bool((await report(gate))["spend_usd_per_1000"]["lesson"] > 0)
 
-        await until(lessons_counted)
+        await until(lessons_counted, 30)
         samples = await exposed(gate)
     assert told["state"] == "unknown"
     assert told["sentence"].startswith("not enough evidence yet: n_eff ")
