@@ -7,6 +7,9 @@ from app.policy import Accept, Action, Ask, Context, Judge, Stop
 from app.records import Arrival, Attempt
 from app.tiers import Tier, TierLadder
 
+JUDGE_DEARER_MAX = 3.0
+"""How much dearer than the tier itself whoever judges its answers may be."""
+
 JudgeRule: TypeAlias = Callable[[TierLadder, str], str | None]
 """Which tier judges the answers of this one; None: nobody does."""
 
@@ -82,6 +85,21 @@ def best_ended(ladder: TierLadder, attempts: Sequence[Attempt]) -> int | None:
     """The attempt of the highest tier that has an answer; None where none has."""
     ended = [index for index, attempt in enumerate(attempts) if attempt.ended]
     return max(ended, key=lambda index: ladder.names.index(attempts[index].tier), default=None)
+
+
+def frugal_judge(ladder: TierLadder, tier: str) -> str | None:
+    """The next tier up; the tier itself where that one is much dearer, unless it is the lowest.
+
+    A dear verdict costs what asking the dear tier does, and is worth less. The lowest tier judges
+    worst, and itself most of all.
+    """
+    if tier == ladder.top.name:
+        return None
+    following = ladder.above(tier)[0]
+    own, other = ladder[tier].price, following.price
+    if tier == ladder.lowest.name or own is None or other is None:
+        return following.name
+    return following.name if other.output <= JUDGE_DEARER_MAX * own.output else tier
 
 
 def judge_rule(by: str) -> JudgeRule:

@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from app.belief import Array, Belief, chance_right
+from app.lookahead import TIE
 from app.plans import Plan, Situation, plan_of
 
-RATES: Array = np.logspace(-2, 6, 33)
-"""The rates looked at, in accuracy (of 1) for one USD; what lies between is interpolated."""
-NUDGE = 0.02
-"""By how much prices are raised to see what is spent."""
+RATES: Array = np.logspace(-2, 6, 49)
+"""The rates looked at, in accuracy (of 1) for one USD."""
 KEPT = 64
 """Of so many requests the mean is taken."""
-SAMPLED = 4
-"""One request in so many is kept."""
+SAMPLED = 8
+"""One request in so many is kept; of the first ones, all."""
 CATCH_UP = 8
 """So many are looked at for one request, until there are as many; then one."""
 
@@ -64,45 +63,62 @@ class Curve:
 
     def rate_for_usd(self, usd: float) -> float:
         """At which rate a request costs this much, or as little as it can."""
-        return _highest(-self.usd, -usd)
+        rising = np.maximum.accumulate(-self.usd)
+        above = int(np.searchsorted(rising, -usd, side="right"))
+        if above in {0, len(RATES)}:
+            return float(RATES[max(0, above - 1)])
+        # Between two rates of which one costs too much: what was spent so far decides.
+        part = (-usd - rising[above - 1]) / (rising[above] - rising[above - 1])
+        return float(RATES[above - 1] * (RATES[above] / RATES[above - 1]) ** part)
 
     def rate_for_loss(self, lost: float) -> float:
         """The highest rate at which no larger share of the top tier's accuracy is lost."""
-        return _highest(np.maximum(0.0, 1 - self.right / self.top), lost)
+        rising = np.maximum.accumulate(1 - self.right / self.top)
+        above = int(np.searchsorted(rising, lost, side="right"))
+        return float(RATES[max(0, above - 1)])
 
 
 def curve_of(prospect: Prospect) -> Curve:
-    """The curve of one request.
+    """The curve of one request, if it is served as `best` would have it."""
+    usd, waits_usd = np.array(prospect.usd), np.array(prospect.waits_usd)
+    belief = prospect.belief / prospect.belief.sum()
+    plan = plan_of(prospect.situation, prospect.depth)
+    right, spent = outcomes(plan, belief, usd, RATES * (usd + waits_usd)[:, None])
+    return Curve(spent, right, float(chance_right(belief)[-1]))
 
-    Source: the envelope theorem. The value of the best plan is what is expected to be right, less
-    what is expected to be spent at its rate; so its slope in the rate, or in prices, is the spend.
+
+def outcomes(plan: Plan, belief: Belief, usd: Array, costs: Array) -> tuple[Array, Array]:
+    """How likely what is served will be right, and what is spent until then, under many costs.
+
+    Shapes: usd (costs of the plan,), costs (costs of the plan, ways); both results (ways,).
     """
-    situation, belief = prospect.situation, prospect.belief / prospect.belief.sum()
-    usd, waits = np.array(prospect.usd)[:, None], np.array(prospect.waits_usd)[:, None]
-    costs = [RATES * (usd + waits), RATES * ((1 + NUDGE) * usd + waits)]
-    if waits.any():
-        costs.append((1 + NUDGE) * RATES * (usd + waits))
-    plan = plan_of(situation, prospect.depth)
-    values = worth(plan, belief, np.concatenate(costs, axis=1)).reshape(len(costs), len(RATES))
-    spent, paid = (values[0] - values[1]) / NUDGE, (values[0] - values[-1]) / NUDGE
-    return Curve(spent / RATES, values[0] + paid, float(chance_right(belief)[-1]))
-
-
-def worth(plan: Plan, belief: Belief, costs: Array) -> Array:
-    """The value of the best plan under each of many cost vectors.
-
-    Shapes: costs (costs of the plan, vectors); the result (vectors,).
-    """
-    served = np.maximum.reduceat(plan.rights @ belief, plan.first)
-    values = np.repeat(served[:, None], costs.shape[1], axis=1)
-    reached = plan.reached @ belief
+    nodes, ways = len(plan.first), costs.shape[1]
+    reached = (plan.reached @ belief)[:, None]
+    served = np.maximum.reduceat(plan.rights @ belief, plan.first)[:, None]
+    if not plan.root.served:
+        served[plan.root.index] = -np.inf
+    value, right = np.repeat(served, ways, axis=1), np.repeat(served, ways, axis=1)
+    spent, bound, least = np.zeros((3, nodes, ways))
     for level in plan.levels:
-        won = np.add.reduceat(values[level.outcome], level.of_choice)
-        after = won - reached[level.owner][:, None] * costs[level.cost]
-        best_after = np.maximum.reduceat(after, level.of_node)
-        values[level.node] = np.maximum(values[level.node], best_after)
-    root: Array = values[plan.root.index]
-    return root
+        node, owner, price = level.node, level.owner, costs[level.cost]
+        after = np.add.reduceat(value[level.outcome], level.of_choice) - reached[owner] * price
+        value[node] = np.maximum(served[node], np.maximum.reduceat(after, level.of_node))
+        # As `best` does: of what is as good as the best, the cheapest, and serving costs nothing.
+        bound[node] = value[node] - TIE * reached[node]
+        offered = np.where(after >= bound[owner], price, np.inf)
+        least[node] = np.where(
+            served[node] >= bound[node], -1.0, np.minimum.reduceat(offered, level.of_node)
+        )
+        taken = offered == least[owner]
+        won = np.add.reduceat(right[level.outcome], level.of_choice)
+        paid = np.add.reduceat(spent[level.outcome], level.of_choice)
+        paid += reached[owner] * usd[level.cost][:, None]
+        goes_on = np.add.reduceat(taken, level.of_node, dtype=np.float64)
+        count = np.maximum(goes_on, 1)
+        chosen = np.add.reduceat(taken * won, level.of_node) / count
+        right[node] = np.where(goes_on > 0, chosen, served[node])
+        spent[node] = np.add.reduceat(taken * paid, level.of_node) / count
+    return right[plan.root.index], spent[plan.root.index]
 
 
 @dataclass(slots=True)
@@ -116,7 +132,7 @@ class Forecast:
 
     def note(self, question: Question) -> None:
         """Take note of a request; of some it is kept what was believed."""
-        if self._noted % SAMPLED == 0:
+        if self._noted < KEPT or self._noted % SAMPLED == 0:
             self._open.append(question)
         self._noted += 1
 
@@ -138,14 +154,3 @@ def _mean_of(curves: Iterable[Curve]) -> Curve:
         right=np.mean([curve.right for curve in told], axis=0),
         top=sum(curve.top for curve in told) / len(told),
     )
-
-
-def _highest(rising: Array, bound: float) -> float:
-    """The highest rate at which what rises with it is not over the bound; the lowest if all are."""
-    ordered = np.maximum.accumulate(rising)
-    above = int(np.searchsorted(ordered, bound, side="right"))
-    if above in {0, len(RATES)}:
-        return float(RATES[max(0, above - 1)])
-    low, high = ordered[above - 1], ordered[above]
-    part = (bound - low) / (high - low)
-    return float(RATES[above - 1] * (RATES[above] / RATES[above - 1]) ** part)

@@ -15,13 +15,13 @@ from app.amounts import Bill, Judged, Key, Label, amounts_of
 from app.belief import AGREEMENTS, CORRELATIONS, TRAPS, Array, Rates, Relation, World, lifted
 from app.drift import Drift
 from app.fading import Amount, Fading
+from app.hearing import Hearing
 from app.records import Lessons
 
 PRIOR_WEIGHT = 20.0
 RATE_MIN, RATE_MAX = 0.02, 0.98
-JUDGE_PRIOR = (9.0, 1.0, 5.0, 5.0)
-"""Counts before any: right and judged valid, right and not, wrong and judged valid, wrong and not.
-"""
+JUDGE_WEIGHT = 10.0
+"""How many verdicts that coins chose count as much as what all verdicts say of a judge's errors."""
 CHANGE_WEIGHT = 5.0
 """What is left of a tier's labels when it has changed."""
 CHANGE_DISCOUNT = 0.1
@@ -48,10 +48,8 @@ _EMPTY = Fading()
 AS_GOOD_PRIOR = (1.5, 10.0)
 """Of answers that a better tier contradicts, how many an arbiter finds as good; of so many."""
 USUAL_AS_GOOD = AS_GOOD_PRIOR[0] / AS_GOOD_PRIOR[1]
-USUAL_RATES: Rates = (
-    JUDGE_PRIOR[0] / (JUDGE_PRIOR[0] + JUDGE_PRIOR[1]),
-    JUDGE_PRIOR[2] / (JUDGE_PRIOR[2] + JUDGE_PRIOR[3]),
-)
+USUAL_RATES: Rates = (0.9, 0.4)
+"""A judge's, where nothing is known of it: as `Hearing` has them, to a tenth."""
 
 
 @dataclass(slots=True)
@@ -67,6 +65,7 @@ class Ledger:
         default_factory=lambda: np.zeros((len(CORRELATIONS), len(TRAPS), len(AGREEMENTS)))
     )
     _world: World | None = None
+    hearing: Hearing = field(default_factory=Hearing)
     _sums: dict[Key, Fading] = field(default_factory=dict)
     _kept: OrderedDict[str, tuple[Bill, dict[Key, tuple[int, Amount]]]] = field(
         default_factory=OrderedDict
@@ -89,9 +88,11 @@ class Ledger:
 
         To a hundredth: so plans can be kept.
         """
-        right_valid, right_invalid, wrong_valid, wrong_invalid = JUDGE_PRIOR
-        right = (right_valid, right_valid + right_invalid)
-        wrong = (wrong_valid, wrong_valid + wrong_invalid)
+        of_right, of_wrong = self.hearing.rates(tier)
+        right, wrong = (
+            (JUDGE_WEIGHT * of_right, JUDGE_WEIGHT),
+            (JUDGE_WEIGHT * of_wrong, JUDGE_WEIGHT),
+        )
         return (
             round(self._judged(tier, relation, "right", right), 2),
             round(self._judged(tier, relation, "wrong", wrong), 2),
@@ -171,6 +172,10 @@ class Ledger:
         self.lessons_usd += bill.lessons_usd - paid.lessons_usd
         self.spent_usd += bill.request_usd + bill.lessons_usd - paid.request_usd - paid.lessons_usd
         return new
+
+    def knows(self, record_id: str) -> bool:
+        """Whether the record was taken in before, and is not forgotten."""
+        return record_id in self._kept
 
     def watch(
         self, labels: Mapping[str, Label], believed: Mapping[str, float], time_s: float

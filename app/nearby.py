@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from app.belief import RELATIONS, Belief, Rates, World, evidence, joint, lifted
 from app.facts import COLUMNS, Fact, Facts, asked, bill_of, facts_of
+from app.hearing import heard
 from app.labels import DISCERNMENT_MIN, Contested, audited_by_coin, judged_by_coin, ruled, taught
 from app.learner import CHANGE_DISCOUNT, USUAL_RATES, Learner, Ledger
 from app.moving import USUAL_OUTPUT_TOKENS
@@ -19,7 +20,7 @@ from app.tiers import Tier, TierLadder
 
 SHRINKAGE = 8.0
 """How many neighbours' worth of evidence a running rate or cost stands for."""
-OWN_SHRINKAGE = 20.0
+OWN_SHRINKAGE = 12.0
 """The same for what sets a tier apart from the others: most of what is near is common to all."""
 SHARPNESS = 4
 """A neighbour counts by its similarity to this power, the nearest one fully."""
@@ -86,6 +87,7 @@ class Nearby:
             one.tier: one.label(ledger.rates(one.tier, one.relation), ledger.as_good(one.tier))
             for one in taught(record)
         }
+        first = not ledger.knows(record.id)
         new = ledger.learn(
             record.id,
             labels,
@@ -96,11 +98,8 @@ class Nearby:
         )
         estimates = record.start.estimates if record.start else {}
         believed = {tier: estimate.accuracy for tier, estimate in estimates.items()}
-        if new and believed:
-            tiers = tuple(tier for tier in record.ladder if tier in believed)
-            likely = evidence([believed[tier] for tier in tiers], tiers, record.attempts)
-            if likely is not None:
-                ledger.see(likely)
+        if first and believed:
+            _compare(record, believed, ledger)
         models = ((a.tier, a.model) for a in asked(record))
         ledger.serve(((tier, model) for tier, model in models if model), record.time_s)
         ledger.watch({tier: labels[tier] for tier in new}, believed, record.time_s)
@@ -167,6 +166,16 @@ class Nearby:
         if len(self._facts) > FACTS_KEPT:
             self._facts.popitem(last=False)
         return facts
+
+
+def _compare(record: Record, believed: Mapping[str, float], ledger: Ledger) -> None:
+    """How well what was seen fits what could be believed of agreement, and of judges."""
+    tiers = tuple(tier for tier in record.ladder if tier in believed)
+    likely = evidence([believed[tier] for tier in tiers], tiers, record.attempts)
+    if likely is not None:
+        ledger.see(likely)
+    for tier, chance, valid in heard(record, believed, ledger.world, ledger.rates):
+        ledger.hearing.add(tier, chance, valid=valid)
 
 
 def _weights(neighbours: Sequence[Neighbour]) -> npt.NDArray[np.float64]:

@@ -7,7 +7,7 @@ disagree, exact checks and verdicts move it.
 from collections.abc import Sequence
 
 from app.belief import RELATIONS, after_attempts
-from app.climb import best_ended, judge_rule
+from app.climb import best_ended, frugal_judge, judge_rule
 from app.dials import Dial
 from app.labels import taught
 from app.learner import LESSON_SHARE, USUAL_RATES
@@ -31,9 +31,9 @@ class Value:
     """The policy. `quality_per_dollar` is the accuracy (of 1) that one more USD must buy.
 
     None: as `dial` says, else a mean call of the top tier must buy ten points. `usd_per_second` is
-    what a second of waiting is worth. `judge` None: the next tier up judges, and
-    nobody the top. What it learns online is its own: whoever starts afresh, in replay say, makes a
-    new policy, and whoever starts again shows it the records in order.
+    what a second of waiting is worth. `judge` None: whom `frugal_judge` names. What it learns
+    online is its own: whoever starts afresh, in replay say, makes a new policy, and whoever starts
+    again shows it the records in order.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Value:
         self.neighbours = neighbours
         if quality_per_dollar is not None:
             dial = Dial("quality_per_dollar", quality_per_dollar)
-        self._judge = judge_rule(judge or "next")
+        self._judge = judge_rule(judge) if judge else frugal_judge
         self._vouch_accuracy = vouch_accuracy
         self._lessons = lessons
         self._frozen = frozen
@@ -61,7 +61,7 @@ class Value:
         self._trader = Trader(self._judge, dial, usd_per_second, DEPTH_FIRST)
         told = "quality_per_dollar=auto" if dial is None else f"{dial.name}={dial.value:g}"
         waiting = f",usd_per_second={usd_per_second:g}" if usd_per_second else ""
-        self.version = f"1,{told}{waiting},judge={judge or 'next'}"
+        self.version = f"1,{told}{waiting},judge={judge or 'frugal'}"
 
     def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
         """The step of the highest value, where there is a choice."""
@@ -110,7 +110,7 @@ class Value:
         )
 
     def judged_by(self, ladder: TierLadder, tier: str) -> str | None:
-        """Whom the configuration names, else the next tier up."""
+        """Whom the configuration names, else whom it pays to ask."""
         return self._judge(ladder, tier)
 
     def _step(self, context: Context, view: View, attempts: Sequence[Attempt]) -> Step | None:
