@@ -19,9 +19,11 @@ Z = 1.96
 RETREAT, RECOVER = 0.5, 1.25
 """What a rate is multiplied by when the audits fall short, and when they are sure not to."""
 RETREAT_MAX = RETREAT**10
-AUDITS_USUAL = 20.0
-"""So many audits count as much as what was believed without them."""
-SCALE_MIN, SCALE_MAX = 0.5, 4.0
+AUDITS_MIN = 10.0
+"""With fewer nobody retreats: one bad answer among three is no news."""
+DOUBT, AUDITS_USUAL = 2.0, 20.0
+"""Losses are taken to be so many times what is believed, until as many audits tell."""
+SCALE_MIN, SCALE_MAX = 0.5, 10.0
 LOSS_MIN = 0.002
 ROWS_AFTER = 20.0
 """Of so many requests it is kept how they were served when a retreat starts the audits afresh."""
@@ -31,13 +33,15 @@ ROWS_AFTER = 20.0
 class Kept:
     """The share of the top tier's accuracy that was kept, and its 95 % interval.
 
-    `audits` is how many answers of lower tiers stand behind it.
+    `audits` is how many answers of lower tiers stand behind it, `factor` by how much the rate is
+    held back because of them.
     """
 
     share: float
     low: float
     high: float
     audits: float
+    factor: float
 
 
 @dataclass(slots=True)
@@ -75,13 +79,13 @@ class Audits:
         below = means.mean(self._key("below"), usual=1.0)
         lost = means.mean(self._key("lost"))
         low, high = _wilson(min(1.0, max(0.0, lost)), audits)
-        return Kept(1 - below * lost, 1 - below * high, 1 - below * low, audits)
+        return Kept(1 - below * lost, 1 - below * high, 1 - below * low, audits, self.factor)
 
     def scale(self, means: Means) -> float:
         """By how much losses are greater than they were believed to be."""
         kept = self.kept(means)
         believed = max(LOSS_MIN, means.mean(self._key("believed"), usual=1 - self.target))
-        found = kept.audits * (1 - kept.share) + AUDITS_USUAL * believed
+        found = kept.audits * (1 - kept.share) + AUDITS_USUAL * DOUBT * believed
         scale = found / (believed * (kept.audits + AUDITS_USUAL))
         return min(SCALE_MAX, max(SCALE_MIN, scale))
 
@@ -91,7 +95,7 @@ class Audits:
             return
         kept = self.kept(means)
         facts = {"target": self.target, "kept": kept.share, "low": kept.low, "high": kept.high}
-        if kept.high < self.target:
+        if kept.high < self.target and kept.audits >= AUDITS_MIN:
             if self.factor >= 1:
                 logger.warning("too little quality is kept: more is spent", extra=facts)
             self.factor = max(RETREAT_MAX, RETREAT * self.factor)

@@ -1,8 +1,10 @@
 """What requests would cost, and how well they would be answered, at every exchange rate."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from math import log
 
 import numpy as np
 
@@ -12,9 +14,14 @@ from app.plans import Plan, Situation, plan_of
 
 RATES: Array = np.logspace(-2, 6, 49)
 """The rates looked at, in accuracy (of 1) for one USD."""
-KEPT = 64
+SAVING_MIN, CHEAPEST_USD = 0.01, 1e-12
+SLIP = 0.01
+"""Of the top tier's accuracy, what is lost where next to nothing is spent, beside what is believed.
+"""
+_LOG_RATES, _NONE = np.log(RATES), np.zeros(len(RATES))
+KEPT = 32
 """Of so many requests the mean is taken."""
-SAMPLED = 8
+SAMPLED = 16
 """One request in so many is kept; of the first ones, all."""
 CATCH_UP = 8
 """So many are looked at for one request, until there are as many; then one."""
@@ -43,7 +50,7 @@ class Prospect:
     depth: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Curve:
     """What requests cost, and how often their answers are right, at each of `RATES`.
 
@@ -54,28 +61,45 @@ class Curve:
     right: Array
     top: float
 
+    @cached_property
+    def quality(self) -> Array:
+        """What is kept of the top tier's accuracy at each rate, at most all of it.
+
+        However good tiers are believed to be, where little is spent a little is taken to be lost.
+        """
+        slip = SLIP * (1 - self.usd / max(float(self.usd.max()), CHEAPEST_USD))
+        kept: Array = np.minimum(1.0, self.right / self.top) - slip
+        return kept
+
+    @cached_property
+    def _saved(self) -> Array:
+        return np.maximum.accumulate(-self.usd)
+
+    @cached_property
+    def _lost(self) -> Array:
+        return np.maximum.accumulate(1 - self.quality)
+
     def usd_at(self, rate: float) -> float:
-        return float(np.interp(np.log(rate), np.log(RATES), self.usd))
+        return float(np.interp(log(rate), _LOG_RATES, self.usd))
 
     def quality_at(self, rate: float) -> float:
-        """As a share of the top tier's."""
-        return float(np.interp(np.log(rate), np.log(RATES), self.right)) / self.top
+        return float(np.interp(log(rate), _LOG_RATES, self.quality))
 
     def rate_for_usd(self, usd: float) -> float:
         """At which rate a request costs this much, or as little as it can."""
-        rising = np.maximum.accumulate(-self.usd)
-        above = int(np.searchsorted(rising, -usd, side="right"))
+        saved, above = self._saved, int(self._saved.searchsorted(-usd, side="right"))
         if above in {0, len(RATES)}:
             return float(RATES[max(0, above - 1)])
         # Between two rates of which one costs too much: what was spent so far decides.
-        part = (-usd - rising[above - 1]) / (rising[above] - rising[above - 1])
+        part = (-usd - saved[above - 1]) / (saved[above] - saved[above - 1])
         return float(RATES[above - 1] * (RATES[above] / RATES[above - 1]) ** part)
 
     def rate_for_loss(self, lost: float) -> float:
         """The highest rate at which no larger share of the top tier's accuracy is lost."""
-        rising = np.maximum.accumulate(1 - self.right / self.top)
-        above = int(np.searchsorted(rising, lost, side="right"))
-        return float(RATES[max(0, above - 1)])
+        found = max(0, int(self._lost.searchsorted(lost, side="right")) - 1)
+        # Of rates at which nothing more is saved the lowest: it is safe for unusual requests.
+        cheap = self.usd <= self.usd[found] * (1 + SAVING_MIN)
+        return float(RATES[int(cheap.argmax())])
 
 
 def curve_of(prospect: Prospect) -> Curve:
@@ -128,6 +152,7 @@ class Forecast:
     _noted: int = 0
     _open: deque[Question] = field(default_factory=lambda: deque(maxlen=KEPT))
     _curves: deque[Curve] = field(default_factory=lambda: deque(maxlen=KEPT))
+    _sums: tuple[Array, Array, float] = (_NONE, _NONE, 0.0)
     _mean: Curve | None = None
 
     def note(self, question: Question) -> None:
@@ -136,21 +161,28 @@ class Forecast:
             self._open.append(question)
         self._noted += 1
 
+    @property
+    def due(self) -> bool:
+        """Whether there is a request to be looked at."""
+        return bool(self._open)
+
     def curve(self, look: Callable[[Question], Prospect | None]) -> Curve | None:
         """The mean curve; None before there is any. `look` says how a request would begin now."""
         count = 1 if len(self._curves) >= CATCH_UP else CATCH_UP
         opened = [self._open.popleft() for _ in range(min(count, len(self._open)))]
         found = [curve_of(prospect) for prospect in map(look, opened) if prospect is not None]
-        if found:
-            self._curves.extend(found)
-            self._mean = _mean_of(self._curves)
+        for curve in found:
+            self._add(curve)
         return self._mean
 
-
-def _mean_of(curves: Iterable[Curve]) -> Curve:
-    told = list(curves)
-    return Curve(
-        usd=np.mean([curve.usd for curve in told], axis=0),
-        right=np.mean([curve.right for curve in told], axis=0),
-        top=sum(curve.top for curve in told) / len(told),
-    )
+    def _add(self, curve: Curve) -> None:
+        """The newest in the place of the oldest."""
+        usd, right, top = self._sums
+        if len(self._curves) == KEPT:
+            old = self._curves[0]
+            usd, right, top = usd - old.usd, right - old.right, top - old.top
+        self._curves.append(curve)
+        self._sums = (usd + curve.usd, right + curve.right, top + curve.top)
+        usd, right, top = self._sums
+        count = len(self._curves)
+        self._mean = Curve(usd / count, right / count, top / count)

@@ -28,6 +28,10 @@ class Means:
         """How much stands behind the mean."""
         return self._sums.get(key, _EMPTY).weight
 
+    def total(self, key: Key) -> float:
+        """The weighted total, as far as it is remembered."""
+        return self._sums.get(key, _EMPTY).total
+
     def restart(self, key: Key, amount: Amount) -> None:
         """Forget everything but this much."""
         self._sums.setdefault(key, Fading()).restart(amount)

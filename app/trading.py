@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.amounts import Key
-from app.audits import Audits
+from app.audits import Audits, Kept
 from app.belief import RELATIONS, joint
 from app.climb import JudgeRule
 from app.dials import Dial, Trade
@@ -23,6 +23,8 @@ from app.records import PROSE, Record
 SPENT: Key = ("spent",)
 BUDGET_WEIGHT = 20.0
 """So many requests count as much as the forecast of what they cost."""
+PAY_BACK, OWED_MAX = 50.0, 0.75
+"""Over how many requests it is made up for what was spent beside the budget; at most this share."""
 DEARER_MIN, DEARER_MAX = 0.2, 5.0
 CHEAPEST_USD = 1e-12
 TENANTS, TARGETS, STAKES_KEPT = 10_000, 16, 256
@@ -108,7 +110,10 @@ class Trader:
         audits = None if trade is None else book.audits_of(trade.dial)
         if trade is not None and trade.expected_usd is not None and record.cost_usd is not None:
             bill = bill_of(record)
-            amounts[SPENT] = (bill.request_usd + bill.lessons_usd, trade.expected_usd)
+            paid_usd = bill.request_usd + bill.lessons_usd
+            amounts[SPENT] = (paid_usd, trade.expected_usd)
+            if trade.dial is not None and audits is None:
+                amounts[_owed(trade.dial)] = (paid_usd - trade.dial.value / 1000, 1.0)
         if audits is not None:
             amounts |= audits.amounts(record, ledger)
         if trade is not None and not book.means.knows(record.id):
@@ -116,6 +121,11 @@ class Trader:
         new = book.means.take(record.id, amounts)
         if audits is not None:
             audits.watch(book.means, new)
+
+    def kept(self, tenant: str) -> dict[float, Kept]:
+        """What audits find of the tenant's targets, by target."""
+        book = self.book(tenant)
+        return {audits.target: audits.kept(book.means) for audits in book.audits.values()}
 
     def book(self, tenant: str) -> Book:
         """What is known of the tenant's requests."""
@@ -146,6 +156,8 @@ class Trader:
         if audits is None:
             usd = dial.value / 1000
             dearer = book.means.mean(SPENT, (BUDGET_WEIGHT * usd, BUDGET_WEIGHT * usd), 1.0)
+            owed_usd = book.means.total(_owed(dial)) / PAY_BACK
+            usd -= min(OWED_MAX * usd, max(-usd, owed_usd))
             rate = curve.rate_for_usd(usd / min(DEARER_MAX, max(DEARER_MIN, dearer)))
         else:
             lost = (1 - audits.target) / audits.scale(book.means)
@@ -155,9 +167,8 @@ class Trader:
     def _curve(self, context: Context, view: View, ledger: Ledger) -> Curve:
         """Of recent requests; before there are any, of this one."""
         book, tiers = self.book(context.tenant), context.ladder.names
-        for tier, ask_usd, judge_usd in zip(tiers, view.ask_usd, view.judge_usd, strict=True):
-            judgeable = self._judge(context.ladder, tier) is not None
-            book.usual[tier] = Usual(ask_usd, judge_usd, judgeable)
+        if book.forecast.due:
+            self._note_prices(context, view, book)
 
         def look(question: Question) -> Prospect | None:
             known = all(tier in book.usual for tier in question.tiers)
@@ -166,9 +177,16 @@ class Trader:
         curve = book.forecast.curve(look)
         if curve is not None:
             return curve
+        self._note_prices(context, view, book)
         accuracies = tuple(view.estimates[tier].accuracy for tier in tiers)
         here = Question(tiers, accuracies, comparable=True)
         return curve_of(self._prospect(here, book, ledger, view.compare_usd))
+
+    def _note_prices(self, context: Context, view: View, book: Book) -> None:
+        tiers = context.ladder.names
+        for tier, ask_usd, judge_usd in zip(tiers, view.ask_usd, view.judge_usd, strict=True):
+            judgeable = self._judge(context.ladder, tier) is not None
+            book.usual[tier] = Usual(ask_usd, judge_usd, judgeable)
 
     def _prospect(
         self, question: Question, book: Book, ledger: Ledger, compare_usd: float
@@ -204,6 +222,11 @@ class Trader:
         kinds = [("ask_s", tier) for tier in tiers] + [("judge_s", tier) for tier in tiers]
         means_s = [book.means.mean(kind) for kind in (*kinds, ("compare_s",))]
         return [per_second * mean_s for mean_s in means_s]
+
+
+def _owed(dial: Dial) -> Key:
+    """What was spent over this budget."""
+    return ("owed", f"{dial.value:g}")
 
 
 def _question(record: Record) -> Question:

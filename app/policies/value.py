@@ -6,6 +6,7 @@ disagree, exact checks and verdicts move it.
 
 from collections.abc import Sequence
 
+from app.audits import Kept
 from app.belief import RELATIONS, after_attempts
 from app.climb import best_ended, frugal_judge, judge_rule
 from app.dials import Dial
@@ -112,6 +113,10 @@ class Value:
     def judged_by(self, ladder: TierLadder, tier: str) -> str | None:
         """Whom the configuration names, else whom it pays to ask."""
         return self._judge(ladder, tier)
+
+    def kept(self, tenant: str) -> dict[float, Kept]:
+        """What audits find of the shares of quality that were to be kept, by share."""
+        return self._trader.kept(tenant)
 
     def _step(self, context: Context, view: View, attempts: Sequence[Attempt]) -> Step | None:
         names = context.ladder.names

@@ -36,7 +36,9 @@ DIALS: Mapping[str, Dial] = {
     ),
     "value": _VALUE,
     GLOBAL: _VALUE,
+    **{f"value:{name}": Dial("value", name, ()) for name in ("usd_per_1000", "keep_quality")},
 }
+"""`value` has three dials; a sweep turns the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,10 @@ def build_policy(choice: Choice, tiers: Sequence[Tier]) -> Policy:
     if choice.name == GLOBAL:
         return Value(quality_per_dollar=choice.dial, neighbours=0, name=GLOBAL)
     policies = build_policies(settings)
-    if choice.name not in policies:
-        known = ", ".join(sorted([GLOBAL, *policies]))
+    name = DIALS[choice.name].section if choice.dial is not None else choice.name
+    if choice.dial is None and choice.name in DIALS and name not in policies:
+        raise SettingsError(f"--policy: {choice.name!r} needs a number: {choice.name}@…")
+    if name not in policies:
+        known = ", ".join(sorted({*DIALS, *policies}))
         raise SettingsError(f"--policy: {choice.name!r} is unknown; known: {known}")
-    return policies[choice.name]
+    return policies[name]

@@ -1,0 +1,141 @@
+"""A made world with a known truth, in which a policy serves requests that are all alike."""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+import numpy as np
+
+from app.belief import joint
+from app.dials import Dial
+from app.policies.value import Value
+from app.policy import Accept, Ask, Context, Judge, Stop
+from app.records import Arrival, Attempt, Evidence, Neighbour, Record, Verdict
+from app.tiers import Price, Tier, TierLadder
+
+TIERS = ("small", "medium", "large")
+PRIORS = (0.6, 0.75, 0.9)
+COST_USD = dict(zip(TIERS, (0.0005, 0.005, 0.05), strict=True))
+JUDGING_USD = 0.002
+NEAR = 50
+
+Skill = Mapping[str, float]
+Judged = Callable[[Random, bool], bool]
+
+
+def ladder(priors: Sequence[float] = PRIORS) -> TierLadder:
+    """Each tier ten times as dear as the one below."""
+    return TierLadder(
+        tuple(
+            Tier(
+                name=name, provider="p", model=name, prior=prior, price=Price(input=usd, output=usd)
+            )
+            for name, prior, usd in zip(TIERS, priors, (1, 10, 100), strict=True)
+        )
+    )
+
+
+def fair(rng: Random, right: bool) -> bool:
+    """A judge's word: 9 of 10 right answers are valid to it, and 3 of 10 wrong ones."""
+    return rng.random() < (0.9 if right else 0.3)
+
+
+@dataclass(slots=True)
+class MadeWorld:
+    """What is hard for one tier is hard for all; wrong answers agree as the belief has it.
+
+    `skill` is how often each tier is right. The last records are everybody's neighbours.
+    """
+
+    policy: Value
+    rng: Random
+    skill: Skill
+    ladder: TierLadder = field(default_factory=ladder)
+    judged: Judged = fair
+    latency_s: Mapping[str, float] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+    _near: deque[Neighbour] = field(default_factory=lambda: deque(maxlen=NEAR))
+
+    def serve(self, count: int, dial: Dial | None = None) -> list[Record]:
+        """As many requests, one after the other, with their lessons."""
+        return [self.play(dial) for _ in range(count)]
+
+    def play(self, dial: Dial | None = None) -> Record:
+        context = Context(
+            self.ladder, tuple(self._near), self.rng, prompt_tokens=100, tenant="local", dial=dial
+        )
+        record = Record(
+            id=f"{len(self.records)}",
+            time_s=float(len(self.records)),
+            tenant="local",
+            kind="routed",
+            policy="value",
+            policy_version="1",
+            ladder=TIERS,
+            eligible=TIERS,
+            outcome="answered",
+            lessons=self.policy.lessons(context),
+        )
+        answers = self._answers()
+        self._serve(context, record, answers)
+        self._teach(record, answers)
+        self.policy.observe(record)
+        self.records.append(record)
+        self._near.append(Neighbour(0.9, record))
+        return record
+
+    def _answers(self) -> dict[str, str]:
+        """Every tier's answer to the next question."""
+        belief = np.cumsum(joint([self.skill[tier] for tier in TIERS]))
+        state = int(np.searchsorted(belief, self.rng.random() * belief[-1]))
+        trap = bool(state >> len(TIERS) & 1)
+        wrong = {tier: "the trap" if trap and self.rng.random() < 0.85 else tier for tier in TIERS}
+        return {tier: "right" if state >> at & 1 else wrong[tier] for at, tier in enumerate(TIERS)}
+
+    def _serve(self, context: Context, record: Record, answers: Mapping[str, str]) -> None:
+        while record.served is None:
+            match self.policy.next(context, record.attempts):
+                case Ask(tier, arrived, _, start):
+                    record.start = record.start or start
+                    record.attempts.append(self._attempt(tier, arrived, answers))
+                case Judge(index, by):
+                    valid = self.judged(self.rng, answers[record.attempts[index].tier] == "right")
+                    verdict = Verdict(valid, by, cost_usd=JUDGING_USD)
+                    record.attempts[index].verdicts.append(verdict)
+                case Accept(index) | Stop(index):
+                    record.served = index
+
+    def _teach(self, record: Record, answers: Mapping[str, str]) -> None:
+        drawn = record.lessons.drawn if record.lessons else ()
+        ran = {attempt.tier for attempt in record.attempts}
+        wanted = sorted(set(TIERS if "full" in drawn else drawn) & set(TIERS) - ran)
+        if wanted:
+            attempts = tuple(self._attempt(tier, "lesson", answers) for tier in wanted)
+            usd = sum(COST_USD[tier] for tier in wanted)
+            record.evidence["lesson"] = Evidence(
+                "lesson", None, "lesson", record.time_s + 1, usd, attempts=attempts
+            )
+
+    def _attempt(self, tier: str, arrived: Arrival, answers: Mapping[str, str]) -> Attempt:
+        return Attempt(
+            tier,
+            arrived,
+            outcome="complete",
+            final_answer=answers[tier],
+            cost_usd=COST_USD[tier],
+            latency_s=self.latency_s.get(tier, 0.0),
+        )
+
+
+def usd_per_1000(records: Sequence[Record]) -> float:
+    """What 1,000 such requests cost, all told."""
+    return 1000 * sum(record.cost_usd or 0.0 for record in records) / len(records)
+
+
+def accuracy(records: Sequence[Record]) -> float:
+    """How often the served answer is right."""
+    served = [record.served_attempt for record in records]
+    return sum(attempt is not None and attempt.final_answer == "right" for attempt in served) / len(
+        records
+    )
