@@ -5,6 +5,12 @@ from typing import Literal, TypeAlias
 
 DialName: TypeAlias = Literal["quality_per_dollar", "usd_per_1000", "keep_quality"]
 DIALS: tuple[DialName, ...] = ("quality_per_dollar", "usd_per_1000", "keep_quality")
+DIAL_MAX = 1e12
+
+
+def dial_max(name: DialName) -> float:
+    """As far as the dial can be turned; from over 0."""
+    return 1.0 if name == "keep_quality" else DIAL_MAX
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from app.dials import DIALS, Dial, DialName
+from app.dials import DIALS, Dial, DialName, dial_max
 from app.errors import NotYetError, RequestError
 from app.jsontext import Json, number_of
 from app.parameters import wrong_type
@@ -14,7 +14,6 @@ _STRINGS = ("policy", "task", "conversation")
 _KEYS = frozenset({*_STRINGS, "learn", "explore", "stream"})
 _LATER = frozenset({"max_cost_usd", "dry_run"})
 LONGEST = 256
-DIAL_MAX = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +86,7 @@ def _dial(given: dict[DialName, object]) -> Dial | None:
     value = number_of(given[name])
     if value is None:
         raise wrong_type(param, "a number")
-    most = 1 if name == "keep_quality" else DIAL_MAX
+    most = dial_max(name)
     if not 0 < value <= most:
         raise RequestError(f"{param} must be over 0, and at most {most:g}", param=param)
     return Dial(name, float(value))

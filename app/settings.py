@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
-from app.dials import DIALS, Dial, DialName
+from app.dials import DIAL_MAX, DIALS, Dial, DialName
 from app.extension import StreamMode
 from app.tiers import Positive, Tier, TierLadder
 
@@ -84,10 +84,10 @@ class ValueSection(Section):
     goes into learning; `frozen`: nothing is learned any more, and there are no lessons.
     """
 
-    quality_per_dollar: Literal["auto"] | Annotated[float, Field(ge=0)] = "auto"
-    usd_per_1000: Positive | None = None
+    quality_per_dollar: Literal["auto"] | Annotated[float, Field(ge=0, le=DIAL_MAX)] = "auto"
+    usd_per_1000: Annotated[float, Field(gt=0, le=DIAL_MAX)] | None = None
     keep_quality: Annotated[float, Field(gt=0, le=1)] | None = None
-    usd_per_second: Annotated[float, Field(ge=0)] = 0.0
+    usd_per_second: Annotated[float, Field(ge=0, le=DIAL_MAX)] = 0.0
     lessons: Annotated[float, Field(ge=0, le=0.5)] = 0.05
     frozen: bool = False
 

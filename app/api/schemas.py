@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from app.dials import DIALS, DialName, dial_max
 from app.jsontext import Json
 from app.parameters import PARAMETERS, Parameter
 from app.wire import FINISH_REASONS, ROLES
@@ -48,6 +49,11 @@ def _parameter(parameter: Parameter) -> Json:
             if kind in parameter.kinds and not (kind == "string" and "array" in parameter.kinds):
                 schema[bound] = parameter.most
     return schema
+
+
+def _dial(name: DialName) -> Json:
+    most = dial_max(name)
+    return {"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": most}
 
 
 _BOUNDS: Mapping[str, str] = {
@@ -119,8 +125,11 @@ SCHEMAS: Json = {
             conversation=STRING,
             stream={"enum": ["verified", "direct", "auto"]},
             learn=BOOLEAN,
+            explore=BOOLEAN,
+            **{name: _dial(name) for name in DIALS},
         ),
-        "description": "What is asked of the gateway itself; never forwarded",
+        "description": "What is asked of the gateway itself; never forwarded. At most one of "
+        f"{', '.join(DIALS)}",
     },
     "ChatRequest": object_of(
         ["model", "messages"],

@@ -222,7 +222,14 @@ def test_two_dials_at_once_are_refused(directory: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", ["usd_per_1000: 0", "keep_quality: 1.2", "keep_quality: 0", "usd_per_second: -1"]
+    "setting",
+    [
+        "usd_per_1000: 0",
+        "usd_per_1000: .inf",
+        "keep_quality: 1.2",
+        "keep_quality: 0",
+        "usd_per_second: -1",
+    ],
 )
 def test_a_dial_beyond_its_range_is_refused(directory: Path, setting: str) -> None:
     assert f"value.{setting.partition(':')[0]}" in refusal(
