@@ -1,11 +1,10 @@
 """What is believed about which tiers are right about a question, from what was seen so far.
 
-A belief is a vector over all combinations of "tier i is right", times "the question is a trap":
-one that leads wrong answers to the same mistake.
+A belief is a vector over all combinations of "tier i is right", times "the question is a trap".
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Literal, TypeAlias
@@ -251,17 +250,26 @@ class Space:
     """The states for a number of tiers, and what each makes likely.
 
     Shapes: right (tiers, states), 0 or 1; agree (tiers, tiers, states), how likely two tiers'
-    answers agree.
+    answers agree. `joins` keeps what `groups` has found: there are few ways to have answered.
     """
 
     right: Array
     agree: Array
+    joins: dict[tuple[tuple[Ran, ...], int], tuple[tuple[int, Array], ...]] = field(
+        default_factory=dict, repr=False
+    )
 
-    def groups(self, before: Sequence[Ran], tier: int) -> Iterator[tuple[int, Array]]:
+    def groups(self, before: Sequence[Ran], tier: int) -> tuple[tuple[int, Array], ...]:
         """Which answers the tier's answer may agree with, and how likely in each state.
 
         A group is known by its first member. The last one is new: it agrees with none.
         """
+        kept = self.joins.get((tuple(before), tier))
+        if kept is None:
+            kept = self.joins[tuple(before), tier] = tuple(self._groups(before, tier))
+        return kept
+
+    def _groups(self, before: Sequence[Ran], tier: int) -> Iterator[tuple[int, Array]]:
         first = {ran.group: ran.tier for ran in reversed(before) if ran.group is not None}
         states = self.right.shape[1]
         joins = np.array([self.agree[tier, first[group]] for group in sorted(first)])

@@ -127,16 +127,16 @@ def outcomes(plan: Plan, belief: Belief, usd: Array, costs: Array) -> tuple[Arra
         node, owner, price = level.node, level.owner, costs[level.cost]
         after = np.add.reduceat(value[level.outcome], level.of_choice) - reached[owner] * price
         value[node] = np.maximum(served[node], np.maximum.reduceat(after, level.of_node))
-        # As `best` does: of what is as good as the best, the cheapest, and serving costs nothing.
+        won = np.add.reduceat(right[level.outcome], level.of_choice)
+        paid = np.add.reduceat(spent[level.outcome], level.of_choice)
+        paid += reached[owner] * usd[level.cost][:, None]
+        # As `best` does: of what is as good as the best that after which least will be spent.
         bound[node] = value[node] - TIE * reached[node]
-        offered = np.where(after >= bound[owner], price, np.inf)
+        offered = np.where(after >= bound[owner], paid, np.inf)
         least[node] = np.where(
             served[node] >= bound[node], -1.0, np.minimum.reduceat(offered, level.of_node)
         )
         taken = offered == least[owner]
-        won = np.add.reduceat(right[level.outcome], level.of_choice)
-        paid = np.add.reduceat(spent[level.outcome], level.of_choice)
-        paid += reached[owner] * usd[level.cost][:, None]
         goes_on = np.add.reduceat(taken, level.of_node, dtype=np.float64)
         count = np.maximum(goes_on, 1)
         chosen = np.add.reduceat(taken * won, level.of_node) / count

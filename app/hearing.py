@@ -21,7 +21,7 @@ PRIOR: Array = -0.5 * (((OF_RIGHT - 0.9) / 0.06) ** 2 + ((OF_WRONG - 0.4) / 0.2)
 DECAY = 0.999
 POOLED = 0.3
 """What a verdict on another tier's answer counts for."""
-POWER = 0.7
+POWER = 0.3
 """What a verdict counts for: chances that others' likelihoods make are not quite independent."""
 
 
@@ -34,6 +34,7 @@ class Hearing:
     """
 
     _heard: dict[str, Array] = field(default_factory=dict)
+    _known: dict[str, Rates] = field(default_factory=dict)
     _pooled: Array = field(default_factory=lambda: np.zeros(PRIOR.shape))
 
     def add(self, tier: str, chance: float, *, valid: bool) -> None:
@@ -42,9 +43,16 @@ class Hearing:
         seen = np.log(accepted if valid else 1 - accepted)
         self._heard[tier] = DECAY * self._heard.get(tier, np.zeros(PRIOR.shape)) + seen
         self._pooled = DECAY * self._pooled + seen
+        self._known.clear()
 
     def rates(self, tier: str) -> Rates:
         """The mean of the rates as weighed."""
+        known = self._known.get(tier)
+        if known is None:
+            known = self._known[tier] = self._rates(tier)
+        return known
+
+    def _rates(self, tier: str) -> Rates:
         heard = POOLED * self._pooled + (1 - POOLED) * self._heard.get(tier, 0.0)
         likely = np.exp(POWER * heard + PRIOR - (POWER * heard + PRIOR).max())
         likely /= likely.sum()

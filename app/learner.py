@@ -94,8 +94,8 @@ class Ledger:
             (JUDGE_WEIGHT * of_wrong, JUDGE_WEIGHT),
         )
         return (
-            round(self._judged(tier, relation, "right", right), 2),
-            round(self._judged(tier, relation, "wrong", wrong), 2),
+            round(self._judged(tier, relation, "right", right) * 50) / 50,
+            round(self._judged(tier, relation, "wrong", wrong) * 20) / 20,
         )
 
     def as_good(self, tier: str) -> float:
@@ -213,7 +213,9 @@ class Ledger:
             likely /= likely.sum()
             weights = np.round(likely.sum(axis=2).ravel(), 2)
             agreement = float(likely.sum(axis=(0, 1)) @ np.array(AGREEMENTS))
-            self._world = World(tuple((weights / weights.sum()).tolist()), round(agreement, 2))
+            self._world = World(
+                tuple((weights / weights.sum()).tolist()), round(agreement * 50) / 50
+            )
         return self._world
 
     def see(self, likely: Array) -> None:

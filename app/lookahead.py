@@ -39,7 +39,7 @@ def steps(
     compare_cost: float = 0.0,
     depth: int,
 ) -> list[tuple[float, Step]]:
-    """Every step open now and what it costs by itself, looking `depth` steps ahead.
+    """Every step open now and what it will have cost in the end, looking `depth` steps ahead.
 
     Units: a cost is in accuracy: its price in USD times the accuracy that one USD must buy. Shape:
     one cost a tier, and one for comparing two answers.
@@ -50,55 +50,64 @@ def steps(
 
 
 def best(open_steps: Sequence[tuple[float, Step]]) -> Step | None:
-    """The step of the highest value, ties going to the cheapest; None where there is none.
+    """The step of the highest value; of ties that after which least will have been spent.
 
-    So what a judge may add beyond the horizon is tried before a dearer tier.
+    None where there is none.
     """
     bound = max((step.value for _, step in open_steps), default=0.0) - TIE
-    good = [(cost, step) for cost, step in open_steps if step.value >= bound]
+    good = [(spent, step) for spent, step in open_steps if step.value >= bound]
     return min(good, key=lambda entry: entry[0])[1] if good else None
 
 
 def _under(plan: Plan, belief: Belief, costs: Sequence[float]) -> "_Outlook":
     """Every node's value under this belief, from the farthest to the root."""
-    rights = plan.rights @ belief
+    # Not by BLAS: so small a product is not worth waking its threads.
+    rights = np.einsum("rs,s->r", plan.rights, belief)
+    reached = np.einsum("ns,s->n", plan.reached, belief)
     served = np.maximum.reduceat(rights, plan.first)
-    reached = plan.reached @ belief
     values, price = served.copy(), np.array(costs)
-    after: Array = np.zeros(0)
+    spent = np.zeros(len(values))
+    after = paid = np.zeros(0)
     for level in plan.levels:
-        won = np.add.reduceat(values[level.outcome], level.of_choice)
-        after = won - reached[level.owner] * price[level.cost]
-        best_after = np.maximum.reduceat(after, level.of_node)
-        values[level.node] = np.maximum(values[level.node], best_after)
-    return _Outlook(plan, costs, rights, served, reached, values, after)
+        due = reached[level.owner] * price[level.cost]
+        after = np.add.reduceat(values[level.outcome], level.of_choice) - due
+        paid = np.add.reduceat(spent[level.outcome], level.of_choice) + due
+        values[level.node] = np.maximum(
+            served[level.node], np.maximum.reduceat(after, level.of_node)
+        )
+        is_best = after >= values[level.owner]
+        least = np.minimum.reduceat(np.where(is_best, paid, np.inf), level.of_node)
+        spent[level.node] = np.where(values[level.node] > served[level.node], least, 0.0)
+    return _Outlook(plan, rights, served, reached, values, after, paid)
 
 
 @dataclass(frozen=True, slots=True)
 class _Outlook:
-    """A plan under one belief. `after` is what each choice at the root leads to.
+    """A plan under one belief. `after` is what each choice at the root leads to, `paid` its price.
 
-    Units: `Step.value`, times the probability of getting there.
+    Units: as `Step.value`, times the probability of getting there. What is `paid` includes all that
+    follows.
     """
 
     plan: Plan
-    costs: Sequence[float]
     rights: Array
     served: Array
     reached: Array
     values: Array
     after: Array
+    paid: Array
 
     def steps(self) -> Iterator[tuple[float, Step]]:
         """The steps open at the root."""
         root = self.plan.root
         if root.served:
             yield 0.0, Step("serve", self._tier_served(root), float(self.served[0]))
-        for choice, value in zip(root.choices, self.after.tolist(), strict=True):
+        choices = zip(root.choices, self.after.tolist(), self.paid.tolist(), strict=True)
+        for choice, value, paid in choices:
             final = choice.do == "ask" and all(
                 self._serves(outcome, choice.tier) for outcome in choice.outcomes
             )
-            yield self.costs[choice.cost], Step(choice.do, choice.tier, value, final)
+            yield paid, Step(choice.do, choice.tier, value, final)
 
     def _serves(self, node: Node, tier: int) -> bool:
         enough = self.values[node.index] - TIE * self.reached[node.index]

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from app.belief import RELATIONS, USUAL, Array, Ran, Rates, Space, relation_of, space
+from app.belief import RELATIONS, USUAL, Array, Ran, Rates, Relation, Space, relation_of, space
 
 Indices: TypeAlias = npt.NDArray[np.intp]
 
@@ -44,7 +44,7 @@ class Situation:
         """Whether a verdict on the last answer is to be had, and would tell something."""
         if self.judged or self.ran[-1].tier not in self.judgeable:
             return False
-        of_right, of_wrong = self.last_rates()
+        of_right, of_wrong = self.rates[self.ran[-1].tier][RELATIONS.index(self.relation())]
         return of_right - of_wrong >= DISCERNMENT_MIN
 
     def rival(self) -> int | None:
@@ -56,10 +56,9 @@ class Situation:
             return None
         return max(range(len(self.ran) - 1), key=lambda at: self.ran[at].tier)
 
-    def last_rates(self) -> Rates:
-        """How well the last answer would be judged."""
-        relation = relation_of(self.ran[-1].group, [ran.group for ran in self.ran[:-1]])
-        return self.rates[self.ran[-1].tier][RELATIONS.index(relation)]
+    def relation(self) -> Relation:
+        """How the last answer stands to those before it."""
+        return relation_of(self.ran[-1].group, [ran.group for ran in self.ran[:-1]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +112,72 @@ class Plan:
     levels: tuple[Level, ...]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def plan_of(situation: Situation, depth: int) -> Plan:
-    planner = _Planner(space(situation.tiers, situation.agreement))
-    root = planner.node(situation, np.ones(2 ** (situation.tiers + 1)), depth)
-    first = np.cumsum([0, *(len(rows) for rows in planner.rights[:-1])])
-    levels = tuple(_levels([root]))
-    return Plan(root, np.array(planner.reached), np.concatenate(planner.rights), first, levels)
+    """The plan, `depth` steps ahead. Laying it out is dear, filling in judges' rates is not."""
+    layout = _layout(replace(situation, rates=_discerned(situation.rates)), depth)
+    of = space(situation.tiers, situation.agreement)
+    rates = np.array(situation.rates)
+    accepted = rates[..., 1:] + (rates[..., :1] - rates[..., 1:]) * of.right[:, None, :]
+    verdicts = np.stack((accepted, 1 - accepted), axis=2).reshape(-1, accepted.shape[-1])
+    factors = layout.factors.copy()
+    factors[layout.judged] = verdicts[layout.words]
+    reached = np.ones_like(factors)
+    for nodes in layout.depths:
+        reached[nodes] = reached[layout.parents[nodes]] * factors[nodes]
+    # Where nothing can be served yet, a row of zeros keeps its place.
+    right = np.concatenate((of.right, np.zeros_like(of.right[:1])))
+    rights = reached[layout.rows] * right[layout.served]
+    return Plan(layout.root, reached, rights, layout.first, layout.levels)
+
+
+def _discerned(rates: Sequence[Sequence[Rates]]) -> tuple[tuple[Rates, ...], ...]:
+    """The rates as far as the layout hangs on them: whether a judge tells right from wrong."""
+    return tuple(
+        tuple((float(right - wrong >= DISCERNMENT_MIN), 0.0) for right, wrong in of_tier)
+        for of_tier in rates
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """A plan without its judges' rates.
+
+    Shapes: `parents` and `factors` (nodes,) and (nodes, states), whence and how likely a node is
+    reached; of those after a verdict, `judged` (nodes), the factor is `words`, a place among the
+    verdicts by tier, relation and word. `depths` are the nodes by how far ahead they are, from 1
+    on; `rows` and `served` (rows,) the node and the tier of each row of `rights`.
+    """
+
+    root: Node
+    parents: Indices
+    factors: Array
+    judged: Indices
+    words: Indices
+    depths: tuple[Indices, ...]
+    rows: Indices
+    served: Indices
+    first: Indices
+    levels: tuple[Level, ...]
+
+
+@lru_cache(maxsize=1024)
+def _layout(situation: Situation, depth: int) -> _Layout:
+    planner = _Planner(space(situation.tiers, situation.agreement), depth)
+    root = planner.node(situation, 0, None, depth)
+    lengths = [max(1, len(served)) for served in planner.served]
+    return _Layout(
+        root=root,
+        parents=np.array(planner.parents),
+        factors=np.array(planner.factors),
+        judged=np.array(list(planner.words), dtype=np.intp),
+        words=np.array(list(planner.words.values()), dtype=np.intp),
+        depths=tuple(np.array(nodes, dtype=np.intp) for nodes in planner.depths[1:] if nodes),
+        rows=np.repeat(np.arange(len(lengths)), lengths),
+        served=np.array([tier for served in planner.served for tier in served or (-1,)]),
+        first=_starts(lengths),
+        levels=tuple(_levels([root])),
+    )
 
 
 def _levels(nodes: Sequence[Node]) -> list[Level]:
@@ -145,45 +203,56 @@ def _starts(lengths: Sequence[int]) -> Indices:
     return np.cumsum([0, *lengths[:-1]])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Planner:
     """Lays out a plan, node by node."""
 
     space: Space
-    reached: list[Array] = field(default_factory=list)
-    rights: list[Array] = field(default_factory=list)
+    depth: int
+    parents: list[int] = field(default_factory=list)
+    factors: list[Array] = field(default_factory=list)
+    served: list[tuple[int, ...]] = field(default_factory=list)
+    words: dict[int, int] = field(default_factory=dict)
+    depths: list[list[int]] = field(init=False)
 
-    def node(self, situation: Situation, likely: Array, depth: int) -> Node:
+    def __post_init__(self) -> None:
+        self.depths = [[] for _ in range(self.depth + 1)]
+
+    def node(self, situation: Situation, parent: int, factor: Array | None, depth: int) -> Node:
         """The node for this situation and, before it returns, all that follow."""
-        index = len(self.reached)
-        served = tuple(ran.tier for ran in situation.ran)
-        self.reached.append(likely)
-        # Where nothing can be served yet, a row of zeros keeps its place.
-        self.rights.append(self.space.right[list(served)] * likely if served else likely[None] * 0)
-        choices = tuple(self._choices(situation, likely, depth - 1)) if depth else ()
-        return Node(index, served, choices)
+        index = len(self.parents)
+        self.parents.append(parent)
+        self.factors.append(np.ones(self.space.right.shape[1]) if factor is None else factor)
+        self.served.append(tuple(ran.tier for ran in situation.ran))
+        self.depths[self.depth - depth].append(index)
+        choices = tuple(self._choices(situation, index, depth - 1)) if depth else ()
+        return Node(index, self.served[index], choices)
 
-    def _choices(self, situation: Situation, likely: Array, depth: int) -> Iterator[Choice]:
+    def _choices(self, situation: Situation, parent: int, depth: int) -> Iterator[Choice]:
         ran = situation.ran
         if ran and situation.can_judge():
-            tier, rates = ran[-1].tier, situation.last_rates()
-            after = replace(situation, judged=True)
-            verdicts = [self.space.verdict(tier, rates, valid=valid) for valid in (True, False)]
-            outcomes = tuple(self.node(after, likely * verdict, depth) for verdict in verdicts)
+            tier = ran[-1].tier
+            outcomes = tuple(self._judged(situation, parent, word, depth) for word in (0, 1))
             yield Choice("judge", tier, situation.tiers + tier, outcomes)
         rival = situation.rival()
         if rival is not None:
             outcomes = tuple(
-                self.node(after, likely * chance, depth)
+                self.node(after, parent, chance, depth)
                 for after, chance in self._compared(situation, rival)
             )
             yield Choice("compare", ran[-1].tier, 2 * situation.tiers, outcomes)
         for tier in situation.askable:
             outcomes = tuple(
-                self.node(_asked(situation, Ran(tier, group)), likely * joins, depth)
+                self.node(_asked(situation, Ran(tier, group)), parent, joins, depth)
                 for group, joins in self._answers(situation, tier)
             )
             yield Choice("ask", tier, tier, outcomes)
+
+    def _judged(self, situation: Situation, parent: int, word: int, depth: int) -> Node:
+        """The last answer is judged valid (word 0) or not."""
+        kind = situation.ran[-1].tier * len(RELATIONS) + RELATIONS.index(situation.relation())
+        self.words[len(self.parents)] = 2 * kind + word
+        return self.node(replace(situation, judged=True), parent, None, depth)
 
     def _compared(self, situation: Situation, rival: int) -> Iterator[tuple[Situation, Array]]:
         """The last answer comes to the same as its rival's, or not."""

@@ -22,7 +22,7 @@ from app.tiers import TierLadder
 from app.trading import Stake, Trader
 
 NEIGHBOURS = 50
-DEPTH_FIRST, DEPTH = 3, 2
+DEPTH_FIRST, DEPTH = 4, 3
 VOUCH_ACCURACY = 0.7
 """How good answers must be, as audits bound it, that go out before anything was held against them.
 """
