@@ -47,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--policy",
         action="append",
         metavar="NAME[@DIAL]",
-        help="a policy, again for more; default: llm_at",
+        help="a policy, again for more, the first to compare with; default: llm_at, value",
     )
     parser.add_argument(
         "--orders", type=_orders, default=5, metavar="N", help="shuffled orders; default: 5"
@@ -100,7 +100,7 @@ class Replay:
             verdicts=_verdicts(given.judge, shared, models, given.seed),
             embedder=build_embedder(EmbedderSection()),
         )
-        choices = tuple(parse_choice(text) for text in given.policy or ["llm_at"])
+        choices = tuple(parse_choice(text) for text in given.policy or ["llm_at", "value"])
         self.plan = Plan(
             choices,
             orders=given.orders,

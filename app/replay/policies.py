@@ -28,7 +28,11 @@ class Dial:
 GLOBAL = "value:global"
 """`value` with each tier's rate over all questions, and no neighbours: what these are worth."""
 
-_VALUE = Dial("value", "quality_per_dollar", (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100))
+_VALUE = Dial(
+    "value",
+    "quality_per_dollar",
+    (0.1, 0.3, 0.6, 1, 1.4, 1.8, 2.4, 3, 4, 5, 6, 8, 12, 20, 40, 80, 160, 400),
+)
 
 DIALS: Mapping[str, Dial] = {
     "llm_at": Dial(
