@@ -29,7 +29,7 @@ CHANGE_DISCOUNT = 0.1
 WORLD_DECAY = 0.999
 LESSON_SHARE = 0.05
 """Of all spend, what lessons may cost."""
-FULL_SHARE = 0.5
+FULL_SHARE = 0.3
 """Of the lessons' budget, what goes to questions that every tier answers and judges judge."""
 LESSON_MAX = 0.25
 """The highest chance of one lesson: a cheap tier is not asked more often than that."""
@@ -234,14 +234,15 @@ class Ledger:
         """This request's lessons; every coin is flipped, whatever the others show.
 
         A coin's chance is what its share of the budget buys: of what a request adds to it, and of
-        what earlier ones left. Where it is used up, there are no lessons.
+        what earlier ones left. Where it is overdrawn by more than a full lesson, there are none: so
+        a dear one that fell early does not keep the cheap ones from being had.
         """
-        left_usd = share * self.spent_usd - self.lessons_usd
-        request_usd = self._mean(("request",), None, 0.0)
-        budget_usd = share * request_usd + left_usd / CATCH_UP_REQUESTS
-        if left_usd <= 0:
-            budget_usd = 0.0
         full_usd = sum(ask_usd.values()) + sum(judge_usd.values())
+        left_usd = share * self.spent_usd - self.lessons_usd
+        budget_usd = share * self._mean(("request",), None, 0.0)
+        budget_usd += max(0.0, left_usd) / CATCH_UP_REQUESTS
+        if not self.spent_usd or left_usd < -full_usd:
+            budget_usd = 0.0
         one_usd = budget_usd * (1 - FULL_SHARE) / len(ask_usd)
         chances = {tier: _chance(one_usd, cost_usd) for tier, cost_usd in ask_usd.items()}
         chances[FULL] = _chance(budget_usd * FULL_SHARE, full_usd)

@@ -4,7 +4,7 @@ A joint belief says which tiers are right. It starts from similar records; answe
 disagree, exact checks and verdicts move it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from app.audits import Kept
 from app.belief import RELATIONS, after_attempts
@@ -117,6 +117,16 @@ class Value:
     def kept(self, tenant: str) -> dict[float, Kept]:
         """What audits find of the shares of quality that were to be kept, by share."""
         return self._trader.kept(tenant)
+
+    def rates(self, tenant: str, ladder: TierLadder) -> dict[str, float]:
+        """How often each tier is right on the tenant's questions, as it is believed now."""
+        ledger = self._nearby.learner.ledger(tenant)
+        priors = [tier.prior for tier in ladder]
+        return dict(zip(ladder.names, ledger.accuracies(ladder.names, priors), strict=True))
+
+    def changes(self, tenant: str) -> Mapping[str, float]:
+        """The tiers that have changed, and the Unix time since when."""
+        return self._nearby.learner.ledger(tenant).changed_s
 
     def _step(self, context: Context, view: View, attempts: Sequence[Attempt]) -> Step | None:
         names = context.ladder.names

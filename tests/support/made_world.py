@@ -61,6 +61,10 @@ class MadeWorld:
         """As many requests, one after the other, with their lessons."""
         return [self.play(dial) for _ in range(count)]
 
+    def near(self, neighbour: Neighbour) -> None:
+        """From now on a neighbour of everything, as the last records are."""
+        self._near.append(neighbour)
+
     def play(self, dial: Dial | None = None) -> Record:
         context = Context(
             self.ladder, tuple(self._near), self.rng, prompt_tokens=100, tenant="local", dial=dial

@@ -139,9 +139,9 @@ def test_without_money_spent_there_are_no_lessons() -> None:
     assert set(lessons.propensities.values()) == {0.0}
 
 
-def test_a_budget_that_is_used_up_buys_nothing() -> None:
+def test_a_budget_that_is_overdrawn_buys_nothing() -> None:
     ledger = Ledger()
-    ledger.learn("r", {}, bill=Bill(request_usd=1.0, lessons_usd=0.06))
+    ledger.learn("r", {}, bill=Bill(request_usd=1.0, lessons_usd=0.2))
 
     assert set(ledger.draw(ASK_USD, JUDGE_USD, seeded(1)).propensities.values()) == {0.0}
 

@@ -123,7 +123,7 @@ def first_tier(policy: Value) -> str:
 
 def test_money_that_must_buy_more_starts_lower() -> None:
     starts = [
-        TIERS.index(first_tier(Value(quality_per_dollar=dial))) for dial in (0, 10, 100, 10_000)
+        TIERS.index(first_tier(Value(quality_per_dollar=dial))) for dial in (1, 10, 100, 10_000)
     ]
 
     assert starts == sorted(starts, reverse=True)
