@@ -122,7 +122,7 @@ def outcomes(plan: Plan, belief: Belief, usd: Array, costs: Array) -> tuple[Arra
     if not plan.root.served:
         served[plan.root.index] = -np.inf
     value, right = np.repeat(served, ways, axis=1), np.repeat(served, ways, axis=1)
-    spent, bound, least = np.zeros((3, nodes, ways))
+    spent, due, bound, least = np.zeros((4, nodes, ways))
     for level in plan.levels:
         node, owner, price = level.node, level.owner, costs[level.cost]
         after = np.add.reduceat(value[level.outcome], level.of_choice) - reached[owner] * price
@@ -130,12 +130,14 @@ def outcomes(plan: Plan, belief: Belief, usd: Array, costs: Array) -> tuple[Arra
         won = np.add.reduceat(right[level.outcome], level.of_choice)
         paid = np.add.reduceat(spent[level.outcome], level.of_choice)
         paid += reached[owner] * usd[level.cost][:, None]
-        # As `best` does: of what is as good as the best that after which least will be spent.
+        owed = np.add.reduceat(due[level.outcome], level.of_choice) + reached[owner] * price
+        # As `best` does: of what is as good as the best that after which least will be due.
         bound[node] = value[node] - TIE * reached[node]
-        offered = np.where(after >= bound[owner], paid, np.inf)
+        offered = np.where(after >= bound[owner], owed, np.inf)
         least[node] = np.where(
             served[node] >= bound[node], -1.0, np.minimum.reduceat(offered, level.of_node)
         )
+        due[node] = np.maximum(least[node], 0.0)
         taken = offered == least[owner]
         goes_on = np.add.reduceat(taken, level.of_node, dtype=np.float64)
         count = np.maximum(goes_on, 1)

@@ -7,7 +7,7 @@ from statistics import fmean
 from app.records import total_usd
 
 AUTO = "auto"
-PURPOSES = ("answer", "draft", "judge")
+PURPOSES = ("answer", "draft", "judge", "lesson")
 BLOCKS = 10
 BLOCK_QUESTIONS = 10
 Z = 1.96

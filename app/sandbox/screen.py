@@ -23,6 +23,7 @@ _PURPOSE_NAMES = {
     "answer": "answers served",
     "draft": "answers refused",
     "judge": "judging",
+    "lesson": "lessons",
 }
 
 

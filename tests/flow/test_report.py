@@ -57,7 +57,7 @@ def said(caplog: pytest.LogCaptureFixture, message: str) -> list[Json]:
 async def test_before_anything_is_known_there_are_no_figures_not_even_zeros(
     tmp_path: Path,
 ) -> None:
-    async with gateway(tmp_path) as gate:
+    async with gateway(tmp_path, policy="value") as gate:
         samples = await exposed(gate)
         assert [name for name in GAUGES if f"autoshift_{name}" in samples] == []
         told = (await gate.http.get("/report")).json()
@@ -69,7 +69,7 @@ async def test_before_anything_is_known_there_are_no_figures_not_even_zeros(
 async def test_what_is_served_counts_at_once_and_again_when_its_lesson_is_over(
     tmp_path: Path,
 ) -> None:
-    async with gateway(tmp_path, value={"lessons": 0.5}) as gate:
+    async with gateway(tmp_path, policy="value", value={"lessons": 0.5}) as gate:
         for model in TIERS:
             gate.provider.answers(f"model-{model}", Says("The answer is 4"))
         decisions = [await gate.decision_of(await gate.ask()) for _ in range(30)]
@@ -100,7 +100,7 @@ async def test_metrics_and_report_tell_the_truth_about_a_world_that_is_known(
     world = World(1, start="medium", judge_sees=0.9, decided=True)
     await kept(tmp_path, [world.record() for _ in range(1200)])
     with caplog.at_level(logging.INFO):
-        async with gateway(tmp_path) as gate:
+        async with gateway(tmp_path, policy="value") as gate:
             told = await report(gate, 900)
             await until(lambda: bool(said(caplog, "what was learned is restored")), 30)
             told, samples = await report(gate), await exposed(gate)
@@ -133,7 +133,7 @@ async def test_where_a_fixed_tier_would_have_been_better_the_log_says_so_once(
     world = World(1, start="small", judge_sees=0.1)
     await kept(tmp_path, [world.record() for _ in range(1500)])
     with caplog.at_level(logging.INFO):
-        async with gateway(tmp_path) as gate:
+        async with gateway(tmp_path, policy="value") as gate:
             await until(lambda: bool(said(caplog, "what was learned is restored")), 30)
             told, samples = await report(gate), await exposed(gate)
     assert told["state"] == "fixed"
@@ -147,7 +147,7 @@ async def test_where_a_fixed_tier_would_have_been_better_the_log_says_so_once(
 async def test_a_judge_that_accepts_everything_raises_an_alarm(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with gateway(tmp_path) as gate:
+    async with gateway(tmp_path, policy="value") as gate:
         with caplog.at_level(logging.WARNING):
             for number in range(150):
                 reply = await gate.ask(f"What is {number} + 2?", model="auto:cascade")
@@ -167,7 +167,7 @@ async def test_a_judge_that_accepts_everything_raises_an_alarm(
 async def test_where_lessons_bring_no_labels_there_is_an_alarm(tmp_path: Path) -> None:
     world = World(1, start="small", judge_sees=0.0)
     await kept(tmp_path, [world.early()[0] for _ in range(300)])
-    async with gateway(tmp_path) as gate:
+    async with gateway(tmp_path, policy="value") as gate:
 
         async def is_raised() -> bool:
             return metric(await exposed(gate), "autoshift_alarms", alarm="no_labels") == 1
@@ -181,7 +181,7 @@ async def test_where_lessons_bring_no_labels_there_is_an_alarm(tmp_path: Path) -
 
 async def test_on_the_admin_port_the_report_is_about_everyone(tmp_path: Path) -> None:
     await kept(tmp_path, [World(1).record() for _ in range(3)])
-    async with gateway(tmp_path) as gate, serving(gate.app.state.admin) as admin:
+    async with gateway(tmp_path, policy="value") as gate, serving(gate.app.state.admin) as admin:
         mine = await report(gate)
         async with httpx.AsyncClient(base_url=admin.url, trust_env=False) as http:
             overall = (await http.get("/v1/report")).json()

@@ -58,9 +58,9 @@ async def test_two_gateways_after_each_other_believe_the_same(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    async with gateway(tmp_path / "new") as fresh:
+    async with gateway(tmp_path / "new", policy="value") as fresh:
         unlearned = await accuracies(fresh)
-    async with gateway(tmp_path / "kept", value={"lessons": 0.5}) as gate:
+    async with gateway(tmp_path / "kept", policy="value", value={"lessons": 0.5}) as gate:
         for number in range(60):
             # Small is wrong every other time, and medium never.
             gate.provider.answers("model-small", Says(f"{number + 2 * (number % 2)}"))
@@ -77,7 +77,7 @@ async def test_two_gateways_after_each_other_believe_the_same(
         learned = await accuracies(gate)
         standing = (await gate.http.get("/v1/report")).json()
     count = restored(caplog)
-    async with gateway(tmp_path / "kept") as again:
+    async with gateway(tmp_path / "kept", policy="value") as again:
         await until(lambda: restored(caplog) > count)
         remembered = await accuracies(again)
         told = (await again.http.get("/v1/report")).json()
@@ -106,12 +106,12 @@ async def test_what_was_brought_into_the_store_is_learned_at_the_start(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    async with gateway(tmp_path / "empty") as gate:
+    async with gateway(tmp_path / "empty", policy="value") as gate:
         unlearned = await accuracies(gate)
     world = World(1, skill={"small": 0.95, "medium": 0.4, "large": 1.0}, start="small")
     await kept(tmp_path / "full", [world.record() for _ in range(400)])
     count = restored(caplog)
-    async with gateway(tmp_path / "full", value={"frozen": True}) as gate:
+    async with gateway(tmp_path / "full", policy="value", value={"frozen": True}) as gate:
         assert (await gate.http.get("/readyz")).status_code == 200
         await until(lambda: restored(caplog) > count, 20)
         learned = await accuracies(gate)
@@ -119,7 +119,7 @@ async def test_what_was_brought_into_the_store_is_learned_at_the_start(
         assert learned["small"] > unlearned["small"] + 0.1
         assert learned["medium"] < learned["small"]
         assert (await gate.http.request("DELETE", "/v1/records?all=true")).json()["deleted"] >= 400
-    async with gateway(tmp_path / "full") as gate:
+    async with gateway(tmp_path / "full", policy="value") as gate:
         await until(lambda: restored(caplog) > count + 1, 20)
         assert await accuracies(gate) == pytest.approx(unlearned)
         assert (await gate.http.get("/v1/report")).json()["requests"] == 0
@@ -294,7 +294,7 @@ async def test_a_failed_tool_call_is_heard_of(tmp_path: Path) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
     tools = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
     question = {"role": "user", "content": "Rain?"}
-    async with gateway(tmp_path) as gate:
+    async with gateway(tmp_path, policy="value") as gate:
         for model in ("model-small", "model-medium", "model-large"):
             gate.provider.answers(model, Says("", tool_calls=[call], finish="tool_calls"))
         reply = await gate.ask(messages=[question], tools=tools)

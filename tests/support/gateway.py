@@ -54,7 +54,10 @@ def chat(text: str = "What is 2 + 2?", **more: Any) -> Json:
 
 
 def configuration(base_url: str, store: Path, **more: Any) -> Json:
-    """Three tiers, `small`, `medium` and `large`, at one provider."""
+    """Three tiers, `small`, `medium` and `large`, at one provider.
+
+    The policy is the one whose every step a test can foresee, unless a test is about another.
+    """
     tiers = [
         {
             "name": name,
@@ -70,6 +73,7 @@ def configuration(base_url: str, store: Path, **more: Any) -> Json:
         "server": {"port": 0, "drain_s": 1},
         "providers": {"scripted": {"base_url": base_url}},
         "tiers": tiers,
+        "policy": "llm_at",
         "store": {"path": str(store)},
         "seed": 1,
         **more,
