@@ -185,7 +185,7 @@ class ReplayJudge:
             by.name,
             better,
             reason="" if better else "no recorded verdict",
-            cost_usd=max(costs_usd),
+            cost_usd=max(costs_usd) if better else 0.0,
             latency_s=latency_s,
         )
 
