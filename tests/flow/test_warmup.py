@@ -81,9 +81,11 @@ class Here:
 
 
 @asynccontextmanager
-async def here(path: Path, **more: object) -> AsyncGenerator[Here, None]:
+async def here(path: Path, arbiter: str = "auto") -> AsyncGenerator[Here, None]:
+    """A provider and a configuration in which the next tier up judges."""
     async with provider() as scripted:
-        values = configuration(scripted.url, path / "store", **more)
+        judge = {"by": "next", "arbiter": arbiter}
+        values = configuration(scripted.url, path / "store", policy="value", judge=judge)
         config = path / "config.yaml"
         config.write_text(yaml.safe_dump(values), encoding="utf-8")
         yield Here(scripted, path / "store", config, values)
@@ -369,7 +371,7 @@ async def test_a_file_that_is_wrong_is_told_in_one_line(tmp_path: Path) -> None:
 
 
 async def test_a_judge_that_refuses_is_held_against_the_better_tier(tmp_path: Path) -> None:
-    async with here(tmp_path, judge={"arbiter": "none"}) as at:
+    async with here(tmp_path, arbiter="none") as at:
         at.provider.verdicts("model-medium", INVALID)
         ran = await at.run(at.prompts("one", "two"), "--yes", "--json")
         assert ran.status == 0, ran.err
