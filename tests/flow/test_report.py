@@ -182,6 +182,11 @@ async def test_where_lessons_bring_no_labels_there_is_an_alarm(tmp_path: Path) -
 async def test_on_the_admin_port_the_report_is_about_everyone(tmp_path: Path) -> None:
     await kept(tmp_path, [World(1).record() for _ in range(3)])
     async with gateway(tmp_path, policy="value") as gate, serving(gate.app.state.admin) as admin:
+
+        async def restored() -> bool:
+            return float((await report(gate))["requests"]) > 2.5
+
+        await until(restored)
         mine = await report(gate)
         async with httpx.AsyncClient(base_url=admin.url, trust_env=False) as http:
             overall = (await http.get("/v1/report")).json()
