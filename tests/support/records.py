@@ -1,5 +1,6 @@
 """Records, vectors and what keeps them, for tests of how they are kept."""
 
+import os
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -79,8 +80,16 @@ async def found(
 
 def holds(directory: Path, word: bytes) -> bool:
     """Whether any file in there has these bytes."""
-    files = (path for path in directory.rglob("*") if path.is_file())
-    return any(word in path.read_bytes() for path in files)
+    # A generation that is swapped out may vanish while it is walked through.
+    files = (Path(folder) / name for folder, _, names in os.walk(directory) for name in names)
+    return any(word in _content(path) for path in files)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> None:
