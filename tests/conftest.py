@@ -1,5 +1,7 @@
 """What every test shares."""
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -12,3 +14,8 @@ settings.load_profile("autoshift")
 def anyio_backend() -> str:
     """Coroutines run on asyncio only, as they do in the gateway."""
     return "asyncio"
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background, by nohup say: the commands that tests interrupt would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
