@@ -102,6 +102,7 @@ def judged(record: Record) -> list[tuple[str, Verdict]]:
 
 
 def bill_of(record: Record) -> Bill:
+    """What it cost, call by call; what is unknown is left out."""
     costs_usd = record.costs_usd()
     lessons_usd = costs_usd.pop("lesson") or 0.0
     request_usd = sum(usd or 0.0 for usd in costs_usd.values())

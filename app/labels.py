@@ -29,7 +29,6 @@ HIGHER_DISAGREES = WORSE + (AS_GOOD - WORSE) * USUAL_AS_GOOD
 DISCERNMENT_MIN = 0.2
 """Of a judge: P(valid | right) - P(valid | wrong). Under it, dividing would blow up noise."""
 
-
 _TOLD = frozenset({"tool_result", "feedback", "outcome"})
 
 

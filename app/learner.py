@@ -40,16 +40,13 @@ NOTHING = Bill()
 TENANTS = 10_000
 REMEMBERED = 20_000
 """Of so many records what they added is kept, so that later evidence can correct it."""
-
-
-_EMPTY = Fading()
-
-
 AS_GOOD_PRIOR = (1.5, 10.0)
 """Of answers that a better tier contradicts, how many an arbiter finds as good; of so many."""
 USUAL_AS_GOOD = AS_GOOD_PRIOR[0] / AS_GOOD_PRIOR[1]
 USUAL_RATES: Rates = (0.9, 0.4)
 """A judge's, where nothing is known of it: as `Hearing` has them, to a tenth."""
+
+_EMPTY = Fading()
 
 
 @dataclass(slots=True)
@@ -81,12 +78,13 @@ class Ledger:
         ]
 
     def rate(self, tier: str, prior: float) -> float:
+        """How often the tier is right, by itself."""
         return self.accuracies([tier], [prior])[0]
 
     def rates(self, tier: str, relation: Relation) -> Rates:
         """How well this tier's answers are judged: P(valid | right), P(valid | wrong).
 
-        To a hundredth: so plans can be kept.
+        Rounded, so that plans can be kept.
         """
         of_right, of_wrong = self.hearing.rates(tier)
         right, wrong = (

@@ -4,12 +4,12 @@ The path a request takes does not depend on its coins. So whatever the path saw 
 seen there, and what a coin adds was added with a known chance: together they can be weighted.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Literal
 
-from app.labels import HIGHER_DISAGREES, LOWER_DISAGREES, taught
+from app.labels import HIGHER_DISAGREES, LOWER_DISAGREES, lessons_of, taught
 from app.learner import USUAL_RATES
 from app.records import Attempt, Purpose, Record, total_usd
 
@@ -96,22 +96,16 @@ def quality_of(record: Record) -> dict[str, float]:
     As it is: how the tier came to be asked is in the weights, so the labels make up for nothing.
     """
     labels = ((one.tier, one.label(USUAL_RATES)) for one in taught(replace(record, start=None)))
-    qualities = {tier: label.right for tier, label in labels if label.weight > 0}
-    correct = {evidence.correct for evidence in record.evidence.values()} - {None}
-    if correct:
-        answers = _complete([*_lesson_attempts(record), *record.attempts])
-        qualities |= {tier: float(a.final_answer in correct) for tier, a in answers.items()}
-    return qualities
+    return {tier: label.right for tier, label in labels if label.weight > 0}
 
 
 class _View:
     """Which answers there are, and which coins fell."""
 
     def __init__(self, record: Record) -> None:
-        lessons = [a for a in record.attempts if a.arrived == "lesson"]
-        asked = [a for a in record.attempts if a.arrived != "lesson"]
-        self._path = _complete(asked)
-        self.answers = {**_complete([*lessons, *_lesson_attempts(record)]), **self._path}
+        lessons = [attempt for lesson in lessons_of(record) for attempt in lesson.attempts]
+        self._path = _complete(record.attempts)
+        self.answers = {**_complete(lessons), **self._path}
         self._ladder = record.ladder
         self._estimates = record.start.estimates if record.start else {}
         drawn = record.lessons.drawn if record.lessons else ()
@@ -161,9 +155,3 @@ def _tied(sighting: Sighting) -> Sighting:
 
 def _complete(attempts: Sequence[Attempt]) -> dict[str, Attempt]:
     return {attempt.tier: attempt for attempt in attempts if attempt.outcome == "complete"}
-
-
-def _lesson_attempts(record: Record) -> Iterator[Attempt]:
-    for evidence in record.evidence.values():
-        if evidence.source == "lesson":
-            yield from evidence.attempts
