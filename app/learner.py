@@ -14,8 +14,9 @@ import numpy as np
 from app.amounts import Bill, Judged, Key, Label, amounts_of
 from app.belief import AGREEMENTS, CORRELATIONS, TRAPS, Array, Rates, Relation, World, lifted
 from app.drift import Drift
-from app.fading import Amount, Fading
+from app.fading import Amount
 from app.hearing import Hearing
+from app.means import REMEMBERED, Means
 from app.records import Lessons
 
 PRIOR_WEIGHT = 20.0
@@ -38,15 +39,11 @@ CATCH_UP_REQUESTS = 50
 FULL = "full"
 NOTHING = Bill()
 TENANTS = 10_000
-REMEMBERED = 20_000
-"""Of so many records what they added is kept, so that later evidence can correct it."""
 AS_GOOD_PRIOR = (1.5, 10.0)
 """Of answers that a better tier contradicts, how many an arbiter finds as good; of so many."""
 USUAL_AS_GOOD = AS_GOOD_PRIOR[0] / AS_GOOD_PRIOR[1]
 USUAL_RATES: Rates = (0.9, 0.4)
 """A judge's, where nothing is known of it: as `Hearing` has them, to a tenth."""
-
-_EMPTY = Fading()
 
 
 @dataclass(slots=True)
@@ -63,19 +60,19 @@ class Ledger:
     )
     _world: World | None = None
     hearing: Hearing = field(default_factory=Hearing)
-    _sums: dict[Key, Fading] = field(default_factory=dict)
-    _kept: OrderedDict[str, tuple[Bill, dict[Key, tuple[int, Amount]]]] = field(
-        default_factory=OrderedDict
-    )
+    _means: Means = field(default_factory=Means)
+    _paid: OrderedDict[str, Bill] = field(default_factory=OrderedDict)
 
     def accuracies(self, tiers: Sequence[str], priors: Sequence[float]) -> list[float]:
         """How often each tier is right, all questions taken together."""
-        sums = [self._sums.get(("right", tier), _EMPTY) for tier in tiers]
-        usual = lifted(priors, [(each.total, each.weight) for each in sums], PRIOR_WEIGHT)
-        return [
-            min(RATE_MAX, max(RATE_MIN, each.mean((PRIOR_WEIGHT * prior, PRIOR_WEIGHT))))
-            for each, prior in zip(sums, usual, strict=True)
-        ]
+        keys = [("right", tier) for tier in tiers]
+        found = [(self._means.total(key), self._means.weight(key)) for key in keys]
+        usual = lifted(priors, found, PRIOR_WEIGHT)
+        means = (
+            self._means.mean(key, (PRIOR_WEIGHT * prior, PRIOR_WEIGHT))
+            for key, prior in zip(keys, usual, strict=True)
+        )
+        return [min(RATE_MAX, max(RATE_MIN, mean)) for mean in means]
 
     def rate(self, tier: str, prior: float) -> float:
         """How often the tier is right, by itself."""
@@ -107,10 +104,9 @@ class Ledger:
         Of those that a coin had looked at: the upper end of the interval of one standard deviation.
         Source: Wilson 1927. Without any it is 1.
         """
-        seen = self._sums.get(("audited", tier), _EMPTY)
-        if seen.weight <= 0:
+        error, n = 1 - self._means.mean(("audited", tier)), self._means.weight(("audited", tier))
+        if n <= 0:
             return 1.0
-        error, n = 1 - seen.mean(), seen.weight
         spread = sqrt(error * (1 - error) / n + 1 / (4 * n**2))
         return (error + 1 / (2 * n) + spread) / (1 + 1 / n)
 
@@ -150,30 +146,18 @@ class Ledger:
         for key, amount in amounts_of(labels, judged, ruled, audited, bill):
             total, weight = found.get(key, (0.0, 0.0))
             found[key] = (total + amount[0], weight + amount[1])
-        paid, kept = self._kept.pop(record_id, (Bill(), {}))
-        had = set(kept)
-        now: dict[Key, tuple[int, Amount]] = {}
-        for key, amount in found.items():
-            fading = self._sums.setdefault(key, Fading())
-            known = kept.pop(key, None)
-            if known is None:
-                now[key] = (fading.add(amount), amount)
-            else:
-                fading.correct(*known, amount)
-                now[key] = (known[0], amount)
-        new = [key[1] for key in now if key[0] == "right" and key not in had]
-        for key, (number, amount) in kept.items():
-            self._sums[key].correct(number, amount, (0.0, 0.0))
-        self._kept[record_id] = (bill, now)
-        if len(self._kept) > REMEMBERED:
-            self._kept.popitem(last=False)
+        new = self._means.take(record_id, found)
+        paid = self._paid.pop(record_id, NOTHING)
+        self._paid[record_id] = bill
+        if len(self._paid) > REMEMBERED:
+            self._paid.popitem(last=False)
         self.lessons_usd += bill.lessons_usd - paid.lessons_usd
         self.spent_usd += bill.request_usd + bill.lessons_usd - paid.request_usd - paid.lessons_usd
-        return new
+        return [tier for what, tier in (key[:2] for key in new if len(key) > 1) if what == "right"]
 
     def knows(self, record_id: str) -> bool:
         """Whether the record was taken in before, and is not forgotten."""
-        return record_id in self._kept
+        return self._means.knows(record_id)
 
     def watch(
         self, labels: Mapping[str, Label], believed: Mapping[str, float], time_s: float
@@ -198,10 +182,10 @@ class Ledger:
     def _change(self, tier: str, since_s: float, amount: Amount) -> None:
         """From now on, what was known of the tier counts for little."""
         self.changed_s[tier] = since_s
-        fading = self._sums.get(("right", tier))
-        if fading is not None:
-            before = CHANGE_WEIGHT * fading.mean(usual=0.5)
-            fading.restart((before + amount[0], CHANGE_WEIGHT + amount[1]))
+        key = ("right", tier)
+        if self._means.weight(key) > 0:
+            before = CHANGE_WEIGHT * self._means.mean(key)
+            self._means.restart(key, (before + amount[0], CHANGE_WEIGHT + amount[1]))
 
     @property
     def world(self) -> World:
@@ -247,7 +231,7 @@ class Ledger:
         return Lessons(chances, tuple(c for c, chance in chances.items() if rng.random() < chance))
 
     def _mean(self, key: Key, prior: Amount | None, usual: float = 0.0) -> float:
-        return self._sums.get(key, _EMPTY).mean(prior or (0.0, 0.0), usual)
+        return self._means.mean(key, prior or (0.0, 0.0), usual)
 
 
 class Learner:
