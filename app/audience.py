@@ -48,12 +48,13 @@ class Audience:
         policies: Sequence[Policy] = (),
         frozen: Collection[str] = (),
         tracker: Tracker | None = None,
+        waiting: int = WAITING,
     ) -> None:
         self._recorder = recorder
         self._policies = policies
         self._frozen = frozen
         self._tracker = tracker
-        self._waiting: asyncio.Queue[_News] = asyncio.Queue(WAITING)
+        self._waiting: asyncio.Queue[_News] = asyncio.Queue(waiting)
         self._showing = asyncio.Lock()
         self._overflows = False
 

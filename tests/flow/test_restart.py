@@ -277,12 +277,11 @@ async def test_a_bug_while_restoring_is_logged_and_tried_again(
 
 
 async def test_when_too_many_wait_the_log_says_so_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("app.audience.WAITING", 2)
     async with running(ScriptedStore(), Outbox(tmp_path, capacity_bytes=1 << 24)) as recorder:
         policy = Listens("a")
-        audience = Audience(recorder, policies=[policy])
+        audience = Audience(recorder, policies=[policy], waiting=2)
         for _ in range(5):
             audience.show(record())
         await audience.catch_up()
