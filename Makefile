@@ -4,8 +4,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PINS := deploy/requirements.txt
 STAMP := .venv/installed-from-pins
+SCALE ?= 1
 
-.PHONY: help demo run replay test test-clients bench clean pins
+.PHONY: help demo run replay test test-long test-clients bench clean pins
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +14,7 @@ help:
 	@echo 'make run     serve the sandbox on http://127.0.0.1:8080; no key, no network'
 	@echo 'make replay FILES=answers.jsonl [OPTIONS=--sweep]   run policies over recorded answers'
 	@echo 'make test    format, lint, types, layers, tests, coverage; stops at the first failure'
+	@echo 'make test-long [PART="kills soak"] [SCALE=0.1]   what takes minutes: each part on its own, or all'
 	@echo 'make test-clients   seven real clients, Python and Node, against a running gateway'
 	@echo 'make bench   how much later the first words arrive than from the provider itself'
 	@echo 'make pins    resolve the dependencies again into $(PINS); needs uv'
@@ -39,6 +41,9 @@ test: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench.first_token
+
+test-long: $(STAMP)
+	$(BIN)/python -m tests.long $(PART) --scale $(SCALE) $(OPTIONS)
 
 test-clients: $(STAMP)
 	$(BIN)/python -m tests.clients

@@ -9,6 +9,9 @@ from hypothesis import settings
 settings.register_profile("autoshift", deadline=None, max_examples=50)
 settings.load_profile("autoshift")
 
+# What takes minutes is run on its own: `make test-long`.
+collect_ignore = ["long"]
+
 
 @pytest.fixture
 def anyio_backend() -> str:
