@@ -34,6 +34,7 @@ from app.store import Outbox, RecordStore, build_outbox, build_store
 from app.tiers import Tier, TierLadder
 from app.tracker import Tracker
 from app.transmission import Transmission
+from app.upstreams.access import access_of
 from app.upstreams.client import Upstream
 from app.upstreams.transport import build_client
 from app.wire import ChatRequest
@@ -196,8 +197,7 @@ def build_upstreams(settings: Settings, client: httpx.AsyncClient) -> dict[str, 
     return {
         name: Upstream(
             name=name,
-            base_url=provider.base_url,
-            api_key=secret(provider.api_key_env, wanted_by=f"providers.{name}"),
+            access=access_of(provider, secret(provider.api_key_env, wanted_by=f"providers.{name}")),
             client=client,
         )
         for name, provider in settings.providers.items()

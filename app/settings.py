@@ -20,7 +20,33 @@ Origin = Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*://[^/\s*]+$")]
 Endpoint: TypeAlias = Literal[
     "embeddings", "completions", "moderations", "responses", "images/generations", "audio/speech"
 ]
+Auth: TypeAlias = Literal["bearer", "api-key", "x-api-key"]
+HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
+HeaderValue = Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+_NOT_EXTRA = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "api-key",
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "host",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "x-api-key",
+    }
+)
 
 
 class Section(BaseModel):
@@ -61,10 +87,29 @@ class Server(Section):
 
 
 class Provider(Section):
-    """An OpenAI-compatible service. `api_key_env` names the variable that holds the key."""
+    """An OpenAI-compatible service. `api_key_env` names the variable that holds the key.
+
+    `auth` is the header that carries it (Azure: `api-key`); `headers` and `query` go along with
+    every request (Azure's older addresses: `api-version`).
+    """
 
     base_url: Annotated[str, Field(pattern=r"^https?://[^@\s]+$")]
     api_key_env: str | None = None
+    auth: Auth = "bearer"
+    headers: dict[HeaderName, HeaderValue] = {}
+    query: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _said_once(self) -> "Provider":
+        if "?" in self.base_url or "#" in self.base_url:
+            raise ValueError("base_url ends before '?' or '#'; what follows '?' belongs in query")
+        taken = sorted(name for name in self.headers if name.lower() in _NOT_EXTRA)
+        if taken:
+            raise ValueError(
+                f"headers: {taken[0]!r} is not for here: keys come from api_key_env and go out as "
+                "auth says, the rest is the gateway's own"
+            )
+        return self
 
 
 class LlmAtSection(Section):

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import httpx
 import orjson
-from pydantic import SecretStr
 
 from app.answers import normalise_chunk, normalise_completion
 from app.errors import (
@@ -23,6 +22,7 @@ from app.errors import (
 )
 from app.jsontext import Json, dump_json
 from app.tiers import Timeouts
+from app.upstreams.access import Access
 from app.upstreams.sse import SseDecoder
 from app.upstreams.transport import translate
 
@@ -46,12 +46,9 @@ class Forwarded:
 class Upstream:
     """An OpenAI-compatible provider over HTTP."""
 
-    def __init__(
-        self, *, name: str, base_url: str, api_key: SecretStr | None, client: httpx.AsyncClient
-    ) -> None:
+    def __init__(self, *, name: str, access: Access, client: httpx.AsyncClient) -> None:
         self._name = name
-        self._base_url = base_url.rstrip("/")
-        self._key = api_key
+        self._access = access
         self._client = client
 
     async def complete(self, body: Json, timeouts: Timeouts) -> AsyncGenerator[Json, None]:
@@ -61,9 +58,9 @@ class Upstream:
         """
         request = self._client.build_request(
             "POST",
-            f"{self._base_url}/chat/completions",
+            self._access.url("chat/completions"),
             content=dump_json(body),
-            headers=self._headers(),
+            headers=self._access.request_headers(),
             timeout=httpx.Timeout(None, connect=timeouts.connect_s),
         )
         response = await self._send(request, timeouts)
@@ -88,9 +85,9 @@ class Upstream:
         """
         request = self._client.build_request(
             "POST",
-            f"{self._base_url}/{path}",
+            self._access.url(path),
             content=raw,
-            headers=self._headers(),
+            headers=self._access.request_headers(),
             timeout=httpx.Timeout(None, connect=timeouts.connect_s),
         )
         response = await self._send(request, timeouts)
@@ -110,8 +107,8 @@ class Upstream:
         """The provider's model names. Errors: UpstreamError."""
         request = self._client.build_request(
             "GET",
-            f"{self._base_url}/models",
-            headers=self._headers(),
+            self._access.url("models"),
+            headers=self._access.request_headers(),
             timeout=httpx.Timeout(timeouts.idle_s, connect=timeouts.connect_s),
         )
         response = await self._send(request, timeouts)
@@ -124,12 +121,6 @@ class Upstream:
             await response.aclose()
         models = body.get("data")
         return [str(m.get("id")) for m in models or [] if isinstance(m, dict)]
-
-    def _headers(self) -> dict[str, str]:
-        headers = {"content-type": "application/json", "accept": "application/json"}
-        if self._key is not None:
-            headers["authorization"] = f"Bearer {self._key.get_secret_value()}"
-        return headers
 
     async def _send(self, request: httpx.Request, timeouts: Timeouts) -> httpx.Response:
         try:

@@ -28,6 +28,7 @@ from app.retriever import Retriever
 from app.tiers import Price, Tier, TierLadder, Timeouts
 from app.tracker import Tracker
 from app.transmission import Transmission
+from app.upstreams.access import Access
 from app.upstreams.client import Upstream
 from app.upstreams.transport import build_client
 from app.wire import parse_request
@@ -166,9 +167,7 @@ async def loop(
     """A loop over a scripted provider; `works` false: nobody works at what waits."""
     async with provider() as scripted, build_client() as client:
         upstreams = {
-            "scripted": Upstream(
-                name="scripted", base_url=scripted.url, api_key=None, client=client
-            )
+            "scripted": Upstream(name="scripted", access=Access(scripted.url), client=client)
         }
         clock, store = SystemClock(), MemoryStore()
         recorder = MemoryRecorder(store)

@@ -73,16 +73,21 @@ class Call:
     body: Json
     headers: dict[str, str]
     raw: bytes
+    query: str = ""
+
+
+NOBODY = Call("", judging=False, comparing=False, body={}, headers={}, raw=b"")
 
 
 class Provider:
-    """Replies are used up in order, the last one again and again."""
+    """Replies are used up in order, the last one again and again; `listing` is its model list."""
 
     def __init__(self) -> None:
         self.url = ""
         self.calls: list[Call] = []
         self.open = 0
         self.left_early = 0
+        self.listing: Reply = Sends(b'{"object": "list", "data": []}', "application/json")
         self._answers: dict[str, list[Reply]] = defaultdict(lambda: [Says()])
         self._verdicts: dict[str, list[Reply]] = defaultdict(lambda: [VALID])
         self._comparisons: dict[str, list[Reply]] = defaultdict(lambda: [TIE])
@@ -106,17 +111,19 @@ class Provider:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The provider as an ASGI application."""
         if scope["path"].endswith("/models"):
-            await _send(send, 200, b'{"object": "list", "data": []}')
+            await _play(self.listing, NOBODY, send)
             return
         raw = await _body(receive)
         body = orjson.loads(raw)
         name = ((body.get("response_format") or {}).get("json_schema") or {}).get("name")
         headers = {key.decode(): value.decode() for key, value in scope["headers"]}
         comparing = name == "comparison"
-        call = Call(body["model"], comparing or name == "verdict", comparing, body, headers, raw)
+        judging = comparing or name == "verdict"
+        query = scope["query_string"].decode()
+        call = Call(body["model"], judging, comparing, body, headers, raw, query)
         self.calls.append(call)
-        judging = self._comparisons if comparing else self._verdicts
-        replies = (judging if call.judging else self._answers)[call.model]
+        asked = self._comparisons if comparing else self._verdicts
+        replies = (asked if judging else self._answers)[call.model]
         reply = replies.pop(0) if len(replies) > 1 else replies[0]
         self.open += 1
         try:
