@@ -13,7 +13,10 @@ from app.wire import ChatRequest
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be done for whom: the request, and how its `model` was understood."""
+    """What is to be done for whom: the request, and how its `model` was understood.
+
+    `principal` is the name of the key that asks.
+    """
 
     id: str
     tenant: str
@@ -23,6 +26,7 @@ class Order:
     kind: Kind
     mode: StreamMode
     deadline_s: float
+    principal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     delete.add_argument("--since", type=_moment, metavar="TIME", help="Unix time, or ISO 8601")
     delete.add_argument("--before", type=_moment, metavar="TIME", help="Unix time, or ISO 8601")
     delete.add_argument("--conversation", metavar="ID", help="as the records have it")
+    delete.add_argument(
+        "--principal", metavar="KEY", help="the name of the key they were asked with"
+    )
     delete.add_argument("--all", action="store_true", help="every record")
     delete.add_argument("--yes", action="store_true", help="do not ask")
     delete.set_defaults(action=_delete)
@@ -99,9 +102,12 @@ async def _delete(given: argparse.Namespace) -> int:
         since_s=given.since,
         before_s=given.before,
         conversation=given.conversation,
+        principal=given.principal,
     )
     if given.all == (wanted != Wanted(TENANT)):
-        raise SettingsError("say which: --decision, --since, --before, --conversation; or --all")
+        raise SettingsError(
+            "say which: --decision, --since, --before, --conversation, --principal; or --all"
+        )
     if not given.yes and not await to_thread.run_sync(_confirmed, wanted):
         print("Nothing was erased.", file=sys.stderr)  # noqa: T201
         return DECLINED

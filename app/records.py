@@ -153,11 +153,13 @@ class Lessons:
 class Evidence:
     """What became known after the record was written, about the served answer unless said so.
 
-    `by` is the tier that judged or decided, the decision in which a tool's result came in, or who
-    gave feedback. `score` is feedback in [0, 1]; `correct` is a digest of the right final answer,
-    as in `Attempt.final_answer`. Of a lesson: `attempts` are the answers of tiers the path did not
-    ask, `verdicts` what was said of answers on the path, by tier. Of an arbiter: `tier` is whose
-    answer it is about, `valid` whether that is as good as the better one it was compared with.
+    `by` is the tier that judged or decided, the decision in which a tool's result came in, or
+    who gave feedback; `principal` is the name of the key with which it was given. `score` is
+    feedback in [0, 1]; `correct` is a digest of the right final answer, as in
+    `Attempt.final_answer`. Of a lesson: `attempts` are the answers of tiers the path did not
+    ask, `verdicts` what was said of answers on the path, by tier. Of an arbiter: `tier` is
+    whose answer it is about, `valid` whether that is as good as the better one it was compared
+    with.
     """
 
     source: EvidenceSource
@@ -168,6 +170,7 @@ class Evidence:
     score: float | None = None
     correct: str | None = None
     comment: str | None = None
+    principal: str | None = None
     tier: str | None = None
     attempts: tuple[Attempt, ...] = ()
     verdicts: dict[str, Verdict] = field(default_factory=dict)
@@ -180,7 +183,8 @@ class Record:
     `ladder` is what was configured then, cheapest first; `eligible` what could serve this request.
     `served` is the index in `attempts` of the answer the client got. `learn` false: this record
     must teach nothing. `time_s` is Unix time; `text` is kept only where `records.text` says so.
-    `evidence` came later, by its own id, and is only ever added to.
+    `evidence` came later, by its own id, and is only ever added to. `principal` is the name of the
+    key it was asked with.
     """
 
     id: str
@@ -191,6 +195,7 @@ class Record:
     policy_version: str
     ladder: tuple[str, ...]
     eligible: tuple[str, ...]
+    principal: str | None = None
     embedder: str | None = None
     task: str | None = None
     conversation: str | None = None

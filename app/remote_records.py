@@ -50,6 +50,7 @@ class RemoteRecords:
             "since": wanted.since_s,
             "before": wanted.before_s,
             "conversation": wanted.conversation,
+            "principal": wanted.principal,
         }
         filters = {name: str(value) for name, value in given.items() if value is not None}
         erased = await self._ask("DELETE", filters or {"all": "true"})

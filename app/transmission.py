@@ -105,6 +105,7 @@ class Transmission:
             id=order.id,
             time_s=self._clock.time_s(),
             tenant=order.tenant,
+            principal=order.principal,
             kind=order.kind,
             policy=order.policy.name,
             policy_version=order.policy.version,

@@ -124,6 +124,7 @@ _SERVED: Json = {
                 tier={**STRING, "description": "Asked on the way, whoever answered in the end"},
                 task=STRING,
                 conversation=STRING,
+                principal={**STRING, "description": "The name of the key it was asked with"},
                 vectors={**BOOLEAN, "description": "Each with its `vector`: float32, base64"},
             ),
         ),
@@ -131,7 +132,12 @@ _SERVED: Json = {
             "Erase one's own records",
             _reply("They are erased", ref("Erased")),
             parameters=_query(
-                decision=STRING, since=MOMENT, before=MOMENT, conversation=STRING, all=BOOLEAN
+                decision=STRING,
+                since=MOMENT,
+                before=MOMENT,
+                conversation=STRING,
+                principal=STRING,
+                all=BOOLEAN,
             ),
             requestBody=_body(ref("EraseRequest"), required=False),
         ),

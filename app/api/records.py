@@ -17,9 +17,9 @@ PAGE_RECORDS = 20
 PAGE_RECORDS_MOST = 100
 NAME_CHARACTERS = 256
 
-_WORDS = ("policy", "tier", "task", "conversation")
+_WORDS = ("policy", "tier", "task", "conversation", "principal")
 _LISTING = ("limit", "after", "since", "until", "order", "vectors", *_WORDS)
-_ERASING = ("decision", "since", "before", "conversation")
+_ERASING = ("decision", "since", "before", "conversation", "principal")
 _ORDERS = ("desc", "asc")
 
 
@@ -59,6 +59,7 @@ async def _page(archive: Archive, fields: Fields) -> Json:
         tier=fields.text("tier", most=NAME_CHARACTERS),
         task=fields.text("task", most=NAME_CHARACTERS),
         conversation=fields.text("conversation", most=NAME_CHARACTERS),
+        principal=fields.text("principal", most=NAME_CHARACTERS),
     )
     page = await archive.page(
         wanted,
@@ -98,6 +99,7 @@ def _to_erase(fields: Fields) -> Wanted:
         since_s=fields.moment_s("since"),
         before_s=fields.moment_s("before"),
         conversation=fields.text("conversation", most=NAME_CHARACTERS),
+        principal=fields.text("principal", most=NAME_CHARACTERS),
     )
 
 

@@ -226,6 +226,7 @@ SCHEMAS: Json = {
             since=MOMENT,
             before=MOMENT,
             conversation=or_null(STRING),
+            principal=or_null(STRING),
             all=or_null(BOOLEAN),
         ),
         "additionalProperties": False,

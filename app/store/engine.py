@@ -53,6 +53,7 @@ _INDEXES: Mapping[str, KeywordIndexParams | FloatIndexParams] = {
     "conversation": KeywordIndexParams(),
     "policy": KeywordIndexParams(),
     "task": KeywordIndexParams(),
+    "principal": KeywordIndexParams(),
     "attempts[].tier": KeywordIndexParams(),
     "time_s": FloatIndexParams(),
 }

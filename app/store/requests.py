@@ -13,6 +13,7 @@ INDEXES: Mapping[str, models.KeywordIndexParams | models.FloatIndexParams] = {
     "conversation": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD),
     "policy": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD),
     "task": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD),
+    "principal": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD),
     "attempts[].tier": models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD),
     "time_s": models.FloatIndexParams(type=models.FloatIndexType.FLOAT),
 }

@@ -12,7 +12,7 @@ class Wanted:
     """Which of a tenant's records: those that agree with everything that is given.
 
     From `since_s` on, and before `before_s`, in Unix time. `tier` was asked on the way, whoever
-    answered in the end; `conversation` is as the record has it.
+    answered in the end; `conversation` is as the record has it; `principal` is the key's name.
     """
 
     tenant: str
@@ -23,6 +23,7 @@ class Wanted:
     tier: str | None = None
     task: str | None = None
     conversation: str | None = None
+    principal: str | None = None
 
     @property
     def words(self) -> dict[str, str]:
@@ -33,6 +34,7 @@ class Wanted:
             "attempts[].tier": self.tier,
             "task": self.task,
             "conversation": self.conversation,
+            "principal": self.principal,
         }
         return {place: word for place, word in places.items() if word is not None}
 
@@ -50,6 +52,7 @@ class Wanted:
             "attempts[].tier": {attempt.tier for attempt in record.attempts},
             "task": {record.task},
             "conversation": {record.conversation},
+            "principal": {record.principal},
         }
         return (
             self.id in {None, record.id}

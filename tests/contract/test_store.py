@@ -380,7 +380,7 @@ async def test_a_scan_gives_every_row_once_with_its_vector(stores: Stores) -> No
 
 async def test_every_filter_narrows_what_is_wanted(stores: Stores) -> None:
     odd = 'caf\u00e9: "x"/[]'
-    this = record(task=odd, conversation=odd, time_s=5.0)
+    this = record(task=odd, conversation=odd, principal=odd, time_s=5.0)
     this.policy, this.attempts[0].tier = "value", "large"
     others = [record(task="t", conversation="c", time_s=9.0) for _ in range(3)]
     async with stores.open() as store:
@@ -389,6 +389,7 @@ async def test_every_filter_narrows_what_is_wanted(stores: Stores) -> None:
             {"id": this.id},
             {"task": odd},
             {"conversation": odd},
+            {"principal": odd},
             {"policy": "value"},
             {"tier": "large"},
             {"before_s": 9.0},

@@ -30,6 +30,7 @@ def record(
     task: str | None = None,
     learn: bool = True,
     conversation: str | None = None,
+    principal: str | None = None,
     time_s: float = 1.0,
 ) -> Record:
     return Record(
@@ -44,6 +45,7 @@ def record(
         embedder=embedder,
         task=task,
         conversation=conversation,
+        principal=principal,
         learn=learn,
         attempts=[Attempt(tier="small", arrived="direct", outcome="complete", cost_usd=0.001)],
         served=0,
