@@ -22,7 +22,7 @@ Rates: TypeAlias = tuple[float, float]
 """A judge's P(valid | right) and P(valid | wrong)."""
 
 Relation = Literal["unknown", "agree", "disagree"]
-CORRELATIONS = (0.7,)
+CORRELATION = 0.7
 """Of the tiers' successes: what is hard for one is hard for all."""
 TRAPS = (0.1, 0.3, 0.6, 0.9)
 """The share of questions that lead wrong answers to the same mistake."""
@@ -34,8 +34,8 @@ AGREEMENTS = (0.85, 0.93, 0.98)
 class World:
     """What is believed of how tiers' answers hang together.
 
-    `weights` is the probability of each correlation and share of traps, row by row; `agreement`
-    how likely two right answers are to agree. Both are rounded, so that plans can be kept.
+    `weights` is the probability of each share of traps; `agreement` how likely two right answers
+    are to agree. Both are rounded, so that plans can be kept.
     """
 
     weights: tuple[float, ...]
@@ -105,30 +105,30 @@ def joint(accuracies: Sequence[float], world: World = USUAL) -> Belief:
 
 @lru_cache(maxsize=256)
 def _joint(accuracies: tuple[float, ...], weights: tuple[float, ...]) -> Belief:
-    shares = np.array(weights).reshape(len(CORRELATIONS), len(TRAPS))
-    free, trapped = shares @ (1 - np.array(TRAPS)), shares @ np.array(TRAPS)
+    total = sum(weights)
+    trapped = sum(weight * share for weight, share in zip(weights, TRAPS, strict=True))
     states = _states(accuracies)
-    belief = np.concatenate((free @ states, trapped @ states))
+    belief = np.concatenate(((total - trapped) * states, trapped * states))
     belief.flags.writeable = False
     return belief
 
 
 @lru_cache(maxsize=256)
 def _states(accuracies: tuple[float, ...]) -> Array:
-    """How likely the tiers are right in each combination. Shape: (correlations, 2 ** tiers)."""
-    right = np.array([[_rights(a, c) for c in CORRELATIONS] for a in accuracies])
-    likely = np.ones((1, *right.shape[1:]))
-    for tier in right:
-        likely = np.concatenate((likely * (1 - tier), likely * tier))
-    states: Array = likely.mean(axis=2).T
+    """How likely the tiers are right in each combination. Shape: (2 ** tiers,)."""
+    likely = np.ones((1, len(_NODES)))
+    for accuracy in accuracies:
+        right = _rights(accuracy)
+        likely = np.concatenate((likely * (1 - right), likely * right))
+    states: Array = likely.mean(axis=1)
     return states
 
 
 @lru_cache(maxsize=8192)
-def _rights(accuracy: float, correlation: float) -> tuple[float, ...]:
+def _rights(accuracy: float) -> Array:
     """How likely a tier of this accuracy is right at each value of the shared variable."""
-    ease, rest = _NORMAL.inv_cdf(accuracy), (1 - correlation) ** 0.5
-    return tuple(_NORMAL.cdf((ease + correlation**0.5 * node) / rest) for node in _NODES)
+    ease, rest = _NORMAL.inv_cdf(accuracy), (1 - CORRELATION) ** 0.5
+    return np.array([_NORMAL.cdf((ease + CORRELATION**0.5 * node) / rest) for node in _NODES])
 
 
 def evidence(
@@ -136,7 +136,7 @@ def evidence(
 ) -> Array | None:
     """How likely it was that these answers agree as they do, in each world; None where none could.
 
-    Shape: (correlations, traps, agreements).
+    Shape: (traps, agreements).
     """
     groups: dict[str, int] = {}
     ran: list[Ran] = []
@@ -152,10 +152,10 @@ def evidence(
     if len(ran) < 2:  # noqa: PLR2004 - one alone agrees with nobody
         return None
     states = _states(tuple(round(accuracy, 3) for accuracy in accuracies))
-    half = states.shape[1]
-    free, trapped = states @ likely[:, :half].T, states @ likely[:, half:].T
-    traps = np.array(TRAPS)[None, :, None]
-    found: Array = (1 - traps) * free[:, None] + traps * trapped[:, None]
+    half = len(states)
+    free, trapped = likely[:, :half] @ states, likely[:, half:] @ states
+    traps = np.array(TRAPS)[:, None]
+    found: Array = (1 - traps) * free + traps * trapped
     return found
 
 
@@ -242,7 +242,10 @@ def _gist(attempt: Attempt) -> str | None:
 
 def failed_check(attempt: Attempt) -> bool:
     """Whether an exact check has refused the answer."""
-    return any(verdict.exact and verdict.valid is False for verdict in attempt.verdicts)
+    for verdict in attempt.verdicts:  # noqa: SIM110 - asked so often that a generator is dear
+        if verdict.valid is False and verdict.exact:
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from app.amounts import Bill, Label
 from app.belief import RELATIONS
-from app.labels import Contested, Opinion, Taught, lessons_of, taught
+from app.labels import Contested, Opinion, Taught, lessons_of
 from app.records import Attempt, Record, Usage, Verdict
 
 Facts: TypeAlias = npt.NDArray[np.float64]
@@ -43,10 +43,10 @@ class Fact(IntEnum):
 COLUMNS = 19
 
 
-def facts_of(record: Record, names: Sequence[str]) -> Facts:
-    """The record's facts about these tiers."""
+def facts_of(record: Record, names: Sequence[str], told: Sequence[Taught]) -> Facts:
+    """The record's facts about these tiers; `told` is what it teaches."""
     facts = np.zeros((len(names), COLUMNS))
-    for one in taught(record):
+    for one in told:
         if one.tier in names:
             _note_label(facts[names.index(one.tier)], one)
     for attempt in asked(record):

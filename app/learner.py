@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 
 from app.amounts import Bill, Judged, Key, Label, amounts_of
-from app.belief import AGREEMENTS, CORRELATIONS, TRAPS, Array, Rates, Relation, World, lifted
+from app.belief import AGREEMENTS, RELATIONS, TRAPS, Array, Rates, Relation, World, lifted
 from app.drift import Drift
 from app.fading import Amount
 from app.hearing import Hearing
@@ -55,11 +55,10 @@ class Ledger:
     changed_s: dict[str, float] = field(default_factory=dict)
     _drifts: dict[str, Drift] = field(default_factory=dict)
     _models: dict[str, set[str]] = field(default_factory=dict)
-    _seen: Array = field(
-        default_factory=lambda: np.zeros((len(CORRELATIONS), len(TRAPS), len(AGREEMENTS)))
-    )
+    _seen: Array = field(default_factory=lambda: np.zeros((len(TRAPS), len(AGREEMENTS))))
     _world: World | None = None
     hearing: Hearing = field(default_factory=Hearing)
+    _rates: dict[str, tuple[Rates, ...]] = field(default_factory=dict)
     _means: Means = field(default_factory=Means)
     _paid: OrderedDict[str, Bill] = field(default_factory=OrderedDict)
 
@@ -79,19 +78,28 @@ class Ledger:
         return self.accuracies([tier], [prior])[0]
 
     def rates(self, tier: str, relation: Relation) -> Rates:
-        """How well this tier's answers are judged: P(valid | right), P(valid | wrong).
+        """How well this tier's answers are judged: P(valid | right), P(valid | wrong)."""
+        return self.all_rates(tier)[RELATIONS.index(relation)]
 
-        Rounded, so that plans can be kept.
-        """
-        of_right, of_wrong = self.hearing.rates(tier)
-        right, wrong = (
-            (JUDGE_WEIGHT * of_right, JUDGE_WEIGHT),
-            (JUDGE_WEIGHT * of_wrong, JUDGE_WEIGHT),
-        )
-        return (
-            round(self._judged(tier, relation, "right", right) * 50) / 50,
-            round(self._judged(tier, relation, "wrong", wrong) * 20) / 20,
-        )
+    def all_rates(self, tier: str) -> tuple[Rates, ...]:
+        """The same, as in `RELATIONS`. Rounded, so that plans can be kept."""
+        known = self._rates.get(tier)
+        if known is None:
+            of_right, of_wrong = self.hearing.rates(tier)
+            rights, wrongs = (
+                self._judged(tier, "right", of_right),
+                self._judged(tier, "wrong", of_wrong),
+            )
+            known = self._rates[tier] = tuple(
+                (round(right * 50) / 50, round(wrong * 20) / 20)
+                for right, wrong in zip(rights, wrongs, strict=True)
+            )
+        return known
+
+    def hear(self, tier: str, chance: float, *, valid: bool) -> None:
+        """One verdict on an answer that, all else considered, is right with this chance."""
+        self.hearing.add(tier, chance, valid=valid)
+        self._rates.clear()
 
     def as_good(self, tier: str) -> float:
         """How often this tier's answer is as good as a better tier's that contradicts it."""
@@ -110,11 +118,15 @@ class Ledger:
         spread = sqrt(error * (1 - error) / n + 1 / (4 * n**2))
         return (error + 1 / (2 * n) + spread) / (1 + 1 / n)
 
-    def _judged(self, tier: str, relation: str, word: str, prior: Amount) -> float:
-        """How often answers like these are judged valid: shrunk to the tier's, that to all's."""
+    def _judged(self, tier: str, word: str, usual: float) -> list[float]:
+        """How often answers like these are judged valid: shrunk to the tier's, that to all's.
+
+        Shape: as `RELATIONS`.
+        """
         for key in (("valid", word), ("valid", word, tier)):
-            prior = (prior[1] * self._mean(key, prior), prior[1])
-        return self._mean(("valid", word, tier, relation), prior)
+            usual = self._mean(key, (JUDGE_WEIGHT * usual, JUDGE_WEIGHT))
+        prior = (JUDGE_WEIGHT * usual, JUDGE_WEIGHT)
+        return [self._mean(("valid", word, tier, relation), prior) for relation in RELATIONS]
 
     def ask_cost_usd(self, tier: str, usual_usd: float) -> float:
         """What asking the tier costs; what is usual, until it was asked."""
@@ -147,6 +159,7 @@ class Ledger:
             total, weight = found.get(key, (0.0, 0.0))
             found[key] = (total + amount[0], weight + amount[1])
         new = self._means.take(record_id, found)
+        self._rates.clear()
         paid = self._paid.pop(record_id, NOTHING)
         self._paid[record_id] = bill
         if len(self._paid) > REMEMBERED:
@@ -193,8 +206,8 @@ class Ledger:
         if self._world is None:
             likely = np.exp(self._seen - self._seen.max())
             likely /= likely.sum()
-            weights = np.round(likely.sum(axis=2).ravel(), 2)
-            agreement = float(likely.sum(axis=(0, 1)) @ np.array(AGREEMENTS))
+            weights = np.round(likely.sum(axis=1), 2)
+            agreement = float(likely.sum(axis=0) @ np.array(AGREEMENTS))
             self._world = World(
                 tuple((weights / weights.sum()).tolist()), round(agreement * 50) / 50
             )
@@ -242,7 +255,9 @@ class Learner:
 
     def ledger(self, tenant: str) -> Ledger:
         """The tenant's own; an empty one where it is new."""
-        ledger = self._ledgers.setdefault(tenant, Ledger())
+        ledger = self._ledgers.get(tenant)
+        if ledger is None:
+            ledger = self._ledgers[tenant] = Ledger()
         self._ledgers.move_to_end(tenant)
         if len(self._ledgers) > TENANTS:
             self._ledgers.popitem(last=False)

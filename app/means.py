@@ -22,7 +22,10 @@ class Means:
 
     def mean(self, key: Key, prior: Amount = (0.0, 0.0), usual: float = 0.0) -> float:
         """The mean so far, with a prior that is forgotten as well; `usual` where there is none."""
-        return self._sums.get(key, _EMPTY).mean(prior, usual)
+        sums = self._sums.get(key)
+        if sums is None:
+            return prior[0] / prior[1] if prior[1] > 0 else usual
+        return sums.mean(prior, usual)
 
     def weight(self, key: Key) -> float:
         """How much stands behind the mean."""

@@ -8,7 +8,7 @@ from math import inf
 import numpy as np
 import numpy.typing as npt
 
-from app.belief import RELATIONS, Belief, Rates, World, evidence, joint, lifted
+from app.belief import Belief, Rates, World, evidence, joint, lifted
 from app.facts import COLUMNS, Fact, Facts, asked, bill_of, facts_of
 from app.hearing import heard
 from app.labels import DISCERNMENT_MIN, Contested, audited_by_coin, judged_by_coin, ruled, taught
@@ -83,9 +83,11 @@ class Nearby:
     def observe(self, record: Record) -> None:
         """Learn from a record, and again when more is known of it."""
         ledger = self.learner.ledger(record.tenant)
+        told = taught(record)
+        self._keep(record, record.ladder, facts_of(record, record.ladder, told))
         labels = {
             one.tier: one.label(ledger.rates(one.tier, one.relation), ledger.as_good(one.tier))
-            for one in taught(record)
+            for one in told
         }
         first = not ledger.knows(record.id)
         new = ledger.learn(
@@ -107,7 +109,7 @@ class Nearby:
     def _look(self, context: Context) -> View:
         ladder, names = context.ladder, context.ladder.names
         ledger = self.learner.ledger(context.tenant)
-        rates = tuple(tuple(ledger.rates(tier, r) for r in RELATIONS) for tier in names)
+        rates = tuple(ledger.all_rates(tier) for tier in names)
         near = self._near(context.neighbours, names, ledger.changed_s)
         estimates = _estimates(ladder, ledger, rates, near)
         mean_usd = _mean_costs(context, ledger)
@@ -161,11 +163,14 @@ class Nearby:
         kept = self._facts.get(record.id)
         if kept is not None and kept[0] == len(record.evidence) and kept[1] == names:
             return kept[2]
-        facts = facts_of(record, names)
+        facts = facts_of(record, names, taught(record))
+        self._keep(record, names, facts)
+        return facts
+
+    def _keep(self, record: Record, names: tuple[str, ...], facts: Facts) -> None:
         self._facts[record.id] = (len(record.evidence), names, facts)
         if len(self._facts) > FACTS_KEPT:
             self._facts.popitem(last=False)
-        return facts
 
 
 def _compare(record: Record, believed: Mapping[str, float], ledger: Ledger) -> None:
@@ -175,7 +180,7 @@ def _compare(record: Record, believed: Mapping[str, float], ledger: Ledger) -> N
     if likely is not None:
         ledger.see(likely)
     for tier, chance, valid in heard(record, believed, ledger.world, ledger.rates):
-        ledger.hearing.add(tier, chance, valid=valid)
+        ledger.hear(tier, chance, valid=valid)
 
 
 def _weights(neighbours: Sequence[Neighbour]) -> npt.NDArray[np.float64]:

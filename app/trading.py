@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from app.amounts import Key
 from app.audits import Audits, Kept
-from app.belief import RELATIONS, joint
+from app.belief import joint
 from app.climb import JudgeRule
 from app.dials import Dial, Trade
 from app.facts import asked, bill_of, judged
@@ -204,7 +204,7 @@ class Trader:
                 ran=(),
                 askable=places,
                 judgeable=frozenset(at for at in places if usual[tiers[at]].judgeable),
-                rates=tuple(tuple(ledger.rates(tier, r) for r in RELATIONS) for tier in tiers),
+                rates=tuple(ledger.all_rates(tier) for tier in tiers),
                 comparable=question.comparable,
                 compares=True,
                 agreement=ledger.world.agreement,

@@ -214,9 +214,10 @@ def _comparable(context: Context, attempts: Sequence[Attempt]) -> bool:
 
     Where there is nothing to go by, the first requests say, they can.
     """
-    near = [a for n in context.neighbours for a in n.record.attempts]
     seen = [a for a in attempts if a.outcome == "complete"][-1:]
-    seen = seen or [a for a in near if a.outcome == "complete"]
+    if not seen:
+        near = (a for n in context.neighbours for a in n.record.attempts)
+        seen = [a for a in near if a.outcome == "complete"]
     short = sum(not (a.final_answer or PROSE).startswith(PROSE) for a in seen)
     return 2 * short >= len(seen)
 
