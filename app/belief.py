@@ -242,10 +242,7 @@ def _gist(attempt: Attempt) -> str | None:
 
 def failed_check(attempt: Attempt) -> bool:
     """Whether an exact check has refused the answer."""
-    for verdict in attempt.verdicts:  # noqa: SIM110 - asked so often that a generator is dear
-        if verdict.valid is False and verdict.exact:
-            return True
-    return False
+    return any(verdict.valid is False and verdict.exact for verdict in attempt.verdicts)
 
 
 @dataclass(frozen=True, slots=True)
