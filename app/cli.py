@@ -165,6 +165,9 @@ async def _warmup(given: argparse.Namespace) -> int:
 async def _replay(given: argparse.Namespace) -> int:
     logs.configure("WARNING")
     console = Console(width=max(Console().width, replay_screen.WIDTH))
+    if given.pool:
+        replay_screen.show_pooled(replay.pool_reports(given), console)
+        return 0
     if replay.is_own(given):
         own = await replay.replay_own(given)
         replay.write(own, given)

@@ -11,6 +11,7 @@ from app.replay.ladders import choose_models
 from app.replay.own import OwnReport, evaluate, is_export, read_export
 from app.replay.picture import draw
 from app.replay.policies import build_policy, parse_choice
+from app.replay.pool import Pooled, pool, to_json
 from app.replay.recordings import Recording, read_recordings, with_all
 from app.replay.report import ReplayReport
 from app.replay.run import Course, lay_out, vectors
@@ -24,6 +25,7 @@ SIMULATED = "simulated:"
 MOST_ORDERS = 1000
 MOST_POINTS = 100
 _FILES = ".jsonl or .jsonl.gz: recorded answers, or one's own records as they were exported"
+_OF_RECORDINGS = ("tiers", "priors", "sweep", "plot", "scenario")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +73,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="NAME",
         help=f"beside the plain stream, again for more: {', '.join(get_args(ScenarioName))}",
+    )
+    parser.add_argument(
+        "--pool",
+        action="store_true",
+        help="the files are what --json wrote for several sets: their areas, pooled",
     )
     parser.add_argument("--seed", type=int, default=7, metavar="N", help="default: 7")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
@@ -129,22 +136,38 @@ def is_own(given: argparse.Namespace) -> bool:
 async def replay_own(given: argparse.Namespace) -> OwnReport:
     """What one's own records say. Errors: SettingsError."""
     _check_folders(given.json)
-    for option in ("tiers", "priors", "sweep", "plot", "scenario"):
+    for option in _OF_RECORDINGS:
         if getattr(given, option):
             raise SettingsError(f"--{option}: is for recordings, not for one's own records")
     choices = [parse_choice(text) for text in given.policy or []]
     return await evaluate(read_export(given.files), choices, given.seed)
 
 
+def pool_reports(given: argparse.Namespace) -> list[Pooled]:
+    """The areas in reports of several sets, pooled. Errors: SettingsError."""
+    _check_folders(given.json)
+    for option in (*_OF_RECORDINGS, "policy"):
+        if getattr(given, option):
+            raise SettingsError(f"--{option}: is for recordings; --pool takes what they came to")
+    pooled = pool(given.files)
+    if given.json is not None:
+        _write_text(given.json, to_json(pooled))
+    return pooled
+
+
 def write(report: ReplayReport | OwnReport, given: argparse.Namespace) -> None:
     """The files that were asked for. Errors: SettingsError where one cannot be written."""
     if given.json is not None:
-        try:
-            given.json.write_text(f"{report.to_json()}\n", encoding="utf-8")
-        except OSError as exc:
-            raise SettingsError(f"--json: {given.json}: cannot be written: {exc}") from exc
+        _write_text(given.json, report.to_json())
     if given.plot is not None and isinstance(report, ReplayReport):
         draw(report, given.plot)
+
+
+def _write_text(path: Path, text: str) -> None:
+    try:
+        path.write_text(f"{text}\n", encoding="utf-8")
+    except OSError as exc:
+        raise SettingsError(f"--json: {path}: cannot be written: {exc}") from exc
 
 
 def _check_folders(*paths: Path | None) -> None:

@@ -1,6 +1,6 @@
 """A replay on a terminal: a progress bar, then tables and the verdict in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich import box
@@ -10,10 +10,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from app.counterfactual import Figure
-from app.replay import tables, trust_tables
+from app.replay import pool, tables, trust_tables
 from app.replay.experiment import Progress as Watcher
 from app.replay.grids import Grid
 from app.replay.own import OwnReport
+from app.replay.pool import Pooled
 from app.replay.report import ReplayReport
 from app.replay.run import Advance
 from app.replay.wording import sentences
@@ -55,6 +56,12 @@ def show(report: ReplayReport, console: Console) -> None:
         console.print(_rendered(grid), width=WIDTH)
     for sentence in sentences(report):
         console.print(f"- {escape(sentence)}", width=WIDTH, highlight=False)
+
+
+def show_pooled(pooled: Sequence[Pooled], console: Console) -> None:
+    """Areas of several sets."""
+    for each in pool.grids(pooled):
+        console.print(_rendered(each), width=WIDTH)
 
 
 def _rendered(grid: Grid) -> Table:
