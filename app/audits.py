@@ -1,12 +1,12 @@
 """What coins find of the quality kept, and how far a dial retreats from what it falls short of."""
 
 import logging
-import math
 from dataclasses import dataclass
 
 from app.amounts import Key, Label
 from app.belief import failed_check
 from app.fading import Amount
+from app.intervals import wilson
 from app.labels import LOWER_DISAGREES, lessons_of, ruled, taught
 from app.learner import FULL, Ledger
 from app.means import Means
@@ -14,8 +14,6 @@ from app.records import Attempt, Record
 
 logger = logging.getLogger(__name__)
 
-Z = 1.96
-"""Of a 95 % interval."""
 RETREAT, RECOVER = 0.5, 1.25
 """What a rate is multiplied by when the audits fall short, and when they are sure not to."""
 RETREAT_MAX = RETREAT**10
@@ -78,7 +76,7 @@ class Audits:
         audits = means.weight(self._key("lost"))
         below = means.mean(self._key("below"), usual=1.0)
         lost = means.mean(self._key("lost"))
-        low, high = _wilson(min(1.0, max(0.0, lost)), audits)
+        low, high = wilson(min(1.0, max(0.0, lost)), audits)
         return Kept(1 - below * lost, 1 - below * high, 1 - below * low, audits, self.factor)
 
     def scale(self, means: Means) -> float:
@@ -139,12 +137,3 @@ def _lost(record: Record, served: Attempt, best: Attempt, ledger: Ledger) -> Amo
     if mine is None or its is None:
         return None
     return (its.right - mine.right, max(0.0, its.right))
-
-
-def _wilson(share: float, count: float) -> tuple[float, float]:
-    """The interval of a share found in so many cases. Source: Wilson 1927."""
-    if count <= 0:
-        return 0.0, 1.0
-    spread = Z * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
-    middle, scale = share + Z**2 / (2 * count), 1 + Z**2 / count
-    return (middle - spread) / scale, (middle + spread) / scale

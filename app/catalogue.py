@@ -9,7 +9,7 @@ from app.policies.fixed import Always
 from app.policy import Policy
 from app.records import Kind
 from app.tailor import rejected
-from app.tiers import TierLadder
+from app.tiers import Tier, TierLadder
 from app.wire import ChatRequest
 
 AUTO = "auto"
@@ -84,6 +84,11 @@ class Catalogue:
             )
         return route
 
+    def ruled_out(self, request: ChatRequest) -> dict[str, str]:
+        """Why tiers cannot serve the request, by name; those that can are left out."""
+        found = {tier.name: why_not(tier, request) for tier in self._ladder}
+        return {name: why for name, why in found.items() if why is not None}
+
     def _route(self, request: ChatRequest) -> Route:
         name = self._aliases.get(request.model, request.model)
         if name == AUTO or name.startswith(f"{AUTO}:"):
@@ -137,3 +142,15 @@ class Catalogue:
             code=UNSUPPORTED,
             param=_PARAMETERS[min(needs)],
         )
+
+
+def why_not(tier: Tier, request: ChatRequest) -> str | None:
+    """What is declared about the tier that rules the request out; None: nothing is."""
+    missing = request.needs() - tier.supports if tier.supports is not None else frozenset()
+    if missing:
+        return f"it does not support {', '.join(sorted(missing))}"
+    tokens, most = request.prompt_tokens(), tier.context_tokens
+    if most is not None and tokens > most:
+        return f"the prompt is too long: about {tokens} tokens, and it takes {most}"
+    parameter = rejected(tier, request)
+    return None if parameter is None else f"it does not take {parameter}"

@@ -40,11 +40,13 @@ class Chunk:
 class Settled:
     """The decision is made and written down: before the chunks of a held answer, after live ones.
 
-    `acknowledged`: the record is on its way to disk, so its id may be given out.
+    `acknowledged`: the record is on its way to disk, so its id may be given out. `explanation`
+    stands for a decision that was not carried out.
     """
 
     record: Record
     acknowledged: bool
+    explanation: Json | None = None
 
 
 Event: TypeAlias = Chunk | Settled

@@ -11,8 +11,8 @@ from app.parameters import wrong_type
 StreamMode: TypeAlias = Literal["verified", "direct", "auto"]
 
 _STRINGS = ("policy", "task", "conversation")
-_KEYS = frozenset({*_STRINGS, "learn", "explore", "stream"})
-_LATER = frozenset({"max_cost_usd", "dry_run"})
+_KEYS = frozenset({*_STRINGS, "learn", "explore", "dry_run", "stream"})
+_LATER = frozenset({"max_cost_usd"})
 LONGEST = 256
 
 
@@ -20,7 +20,8 @@ LONGEST = 256
 class Extension:
     """`stream` None is as configured; `learn` false leaves nothing to learn from.
 
-    `explore` false: no other tier is asked afterwards, to learn. `dial`: what accuracy is worth to
+    `explore` false: no other tier is asked afterwards, to learn. `dry_run`: no tier is asked at
+    all, and the reply explains what would be done. `dial`: what accuracy is worth to
     this request.
     """
 
@@ -30,6 +31,7 @@ class Extension:
     stream: StreamMode | None = None
     learn: bool = True
     explore: bool = True
+    dry_run: bool = False
     dial: Dial | None = None
 
 
@@ -59,6 +61,7 @@ def parse_extension(given: object, headers: dict[str, str]) -> Extension:
         stream=_mode(values.get("stream")),
         learn=_boolean("learn", values.get("learn")),
         explore=_boolean("explore", values.get("explore")),
+        dry_run=values.get("dry_run") is not None and _boolean("dry_run", values["dry_run"]),
         dial=dial,
     )
 

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from app.api.chat import ChatEndpoint, chat_router
 from app.api.decisions import decisions_router
 from app.api.door import guard
+from app.api.explain import ExplainEndpoint
 from app.api.feedback import Feedback, feedback_router
 from app.api.openapi import openapi_router
 from app.api.ops import ops_router
@@ -21,6 +22,7 @@ from app.api.report import report_router
 from app.api.story import TENANT
 from app.archive import Archive
 from app.configuration import load_settings
+from app.explaining import Explainer
 from app.parts import build_parts, new_id
 from app.restart import Restart
 from app.settings import Settings
@@ -36,12 +38,26 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or load_settings()
     parts = build_parts(settings)
     recorder, catalogue = parts.recorder, parts.catalogue
+    explainer = Explainer(
+        transmission=parts.transmission,
+        catalogue=catalogue,
+        ladder=parts.ladder,
+        clock=parts.clock,
+    )
     chat = ChatEndpoint(
         transmission=parts.transmission,
+        explainer=explainer,
         catalogue=catalogue,
         server=settings.server,
         new_id=new_id,
         mode=settings.stream.mode,
+        simulated=settings.simulated,
+    )
+    explain = ExplainEndpoint(
+        explainer=explainer,
+        order=chat.order,
+        new_id=new_id,
+        body_bytes=settings.server.body_bytes,
         simulated=settings.simulated,
     )
     feedback = Feedback(
@@ -65,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     plain: dict[str, ASGIApp] = {
         "chat/completions": chat,
+        "explain": explain,
         **_passthrough(settings, parts.upstreams),
     }
     for prefix in ("/v1", ""):

@@ -32,15 +32,19 @@ TENANTS, TARGETS, STAKES_KEPT = 10_000, 16, 256
 
 @dataclass(frozen=True, slots=True)
 class Stake:
-    """What is at stake in a request: the trade, and every step's price in accuracy.
+    """What is at stake in a request: the trade, and every step's price, waiting included.
 
-    Shapes: `ask` and `judge` one a tier of the ladder, lowest first.
+    Shape: `usd` has asking each tier of the ladder, lowest first, then having its answer judged,
+    then comparing two.
     """
 
     trade: Trade
-    ask: list[float]
-    judge: list[float]
-    compare: float
+    usd: tuple[float, ...]
+
+    def costs(self, rate: float | None = None) -> list[float]:
+        """The prices in accuracy, at the trade's rate or at another one."""
+        rate = self.trade.quality_per_dollar if rate is None else rate
+        return [rate * usd for usd in self.usd]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +150,8 @@ class Trader:
             trade = Trade(dial.value, dial)
         else:
             trade = self._trade(dial, book, self._curve(context, view, ledger))
-        rate = trade.quality_per_dollar
-        costs = [rate * (usd + wait_usd) for usd, wait_usd in zip(prices, waits, strict=True)]
-        return Stake(trade, costs[: len(tiers)], costs[len(tiers) : -1], costs[-1])
+        usd = tuple(usd + wait_usd for usd, wait_usd in zip(prices, waits, strict=True))
+        return Stake(trade, usd)
 
     def _trade(self, dial: Dial, book: Book, curve: Curve) -> Trade:
         """The rate at which recent requests would have done as the dial says."""

@@ -99,6 +99,11 @@ class Transmission:
         finally:
             self._submit(run)  # synchronous: an `await` here is lost when the client leaves
 
+    async def look(self, order: Order) -> tuple[Record, Context]:
+        """What is known of a request before anything ran; nothing is asked, and nothing is kept."""
+        run = self._begin(order)
+        return run.record, await self._context(run)
+
     def _begin(self, order: Order) -> Run:
         request = order.request
         record = Record(

@@ -17,6 +17,7 @@ from app.api.replies import QUIET_S, JsonReply, Reply, SseReply
 from app.catalogue import Catalogue
 from app.errors import GatewayError, UnknownModelError
 from app.events import Order
+from app.explaining import Explainer
 from app.extension import StreamMode
 from app.settings import Server
 from app.transmission import Transmission
@@ -35,6 +36,7 @@ class ChatEndpoint:
         self,
         *,
         transmission: Transmission,
+        explainer: Explainer,
         catalogue: Catalogue,
         server: Server,
         new_id: Callable[[], str],
@@ -42,6 +44,7 @@ class ChatEndpoint:
         simulated: bool,
     ) -> None:
         self._transmission = transmission
+        self._explainer = explainer
         self._catalogue = catalogue
         self._server = server
         self._new_id = new_id
@@ -54,7 +57,7 @@ class ChatEndpoint:
         try:
             headers = headers_of(scope)
             raw = await read_body(receive, headers, self._server.body_bytes)
-            order = self._order(request_id, raw, headers)
+            order = self.order(request_id, raw, headers)
         except ClientLeft:
             return
         except GatewayError as exc:
@@ -69,7 +72,8 @@ class ChatEndpoint:
             serving.add_done_callback(lambda _: attending.cancel())
             serving.add_done_callback(lambda _: keeping.cancel())
 
-    def _order(self, request_id: str, raw: bytes, headers: dict[str, str]) -> Order:
+    def order(self, request_id: str, raw: bytes, headers: dict[str, str]) -> Order:
+        """What these bytes and headers ask for. Errors: RequestError, and its kind."""
         request = parse_request(raw, headers)
         route = self._catalogue.route(request)
         # A stream is kept alive, so its client's patience does not end; a plain reply's does.
@@ -100,7 +104,9 @@ class ChatEndpoint:
 
     async def _serve(self, order: Order, reply: Reply) -> None:
         try:
-            async with aclosing(self._transmission.run(order)) as events:
+            dry = order.request.extension.dry_run
+            serve = self._explainer.dry_run if dry else self._transmission.run
+            async with aclosing(serve(order)) as events:
                 async for event in events:
                     await reply.take(event)
             await reply.end()

@@ -3,7 +3,8 @@
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from app.api.story import TENANT, json_reply, no_decision, story
+from app.api.story import TENANT, json_reply, no_decision
+from app.explaining import story
 from app.recorder import Recorder
 
 

@@ -20,7 +20,9 @@ from app.settings import LOOPBACK, Endpoint, Server
 
 logger = logging.getLogger(__name__)
 
-_SUPPORTED = "/v1/chat/completions, /v1/models, /v1/decisions/{id}, /healthz, /readyz, /metrics"
+_SUPPORTED = (
+    "/v1/chat/completions, /v1/models, /v1/explain, /v1/decisions/{id}, /healthz, /readyz, /metrics"
+)
 
 
 def guard(app: FastAPI, server: Server, new_id: Callable[[], str]) -> None:

@@ -102,6 +102,13 @@ _SERVED: Json = {
     "/decisions/{decision_id}": _get(
         "What happened to one request", _reply("Its record", ref("Decision")), "decision_id"
     ),
+    "/explain": {
+        "post": _operation(
+            "Say what would be done with a conversation, and why; no tier is asked",
+            _reply("The explanation", ref("Explanation")),
+            requestBody=_body(ref("ChatRequest")),
+        )
+    },
     "/feedback": {
         "post": _operation(
             "Say what became known about an answer",

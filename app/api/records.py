@@ -5,9 +5,10 @@ from fastapi.responses import Response
 
 from app.api.body import ClientLeft
 from app.api.fields import Fields, NoReply, body_of, query_of
-from app.api.story import TENANT, json_reply, story
+from app.api.story import TENANT, json_reply
 from app.archive import Archive
 from app.errors import RequestError
+from app.explaining import story
 from app.jsontext import Json
 from app.record_files import encoded
 from app.store.wanted import Wanted

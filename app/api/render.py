@@ -108,6 +108,8 @@ def facts(settled: Settled, *, simulated: bool) -> Json:
         "degraded": list(record.degraded),
         "dropped": list(served.dropped) if served else [],
     }
+    if settled.explanation is not None:
+        told |= {"dry_run": True, "explanation": settled.explanation}
     return {**told, "simulated": True} if simulated else told
 
 
@@ -124,6 +126,8 @@ def fact_headers(told: Json) -> Headers:
         headers["x-autoshift-cost-usd"] = f"{told['cost_usd']:.8f}"
     if told["dropped"]:
         headers["x-autoshift-dropped"] = ",".join(told["dropped"])
+    if told.get("dry_run"):
+        headers["x-autoshift-dry-run"] = "yes"
     if told.get("simulated"):
         headers["x-autoshift-simulated"] = "yes"
     return headers

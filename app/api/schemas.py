@@ -126,6 +126,7 @@ SCHEMAS: Json = {
             stream={"enum": ["verified", "direct", "auto"]},
             learn=BOOLEAN,
             explore=BOOLEAN,
+            dry_run={**BOOLEAN, "description": "No tier is asked; the reply explains"},
             **{name: _dial(name) for name in DIALS},
         ),
         "description": "What is asked of the gateway itself; never forwarded. At most one of "
@@ -187,6 +188,20 @@ SCHEMAS: Json = {
         verified=BOOLEAN,
         cost_usd=or_null(NUMBER),
         costs_usd=ANY_OBJECT,
+    ),
+    "Explanation": object_of(
+        ["object", "kind", "policy", "tiers", "ruled_out", "neighbours", "first", "sentence"],
+        object={"const": "autoshift.explanation"},
+        kind={"enum": ["routed", "pinned"]},
+        policy=STRING,
+        tiers=list_of(object_of(["tier", "accuracy", "ask_usd"], tier=STRING)),
+        ruled_out=list_of(object_of(["tier", "why"], tier=STRING, why=STRING)),
+        neighbours=list_of(object_of(["decision", "similarity", "age_s", "labels"])),
+        trade=or_null(ANY_OBJECT),
+        actions=list_of(object_of(["do", "tier", "value"])),
+        flips=list_of(object_of(["name", "tier", "now", "at", "then"])),
+        first=object_of(["do"], do=STRING),
+        sentence=STRING,
     ),
     "Records": object_of(
         ["object", "data", "first_id", "last_id", "has_more"],

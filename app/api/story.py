@@ -4,22 +4,8 @@ import orjson
 from fastapi.responses import Response
 
 from app.errors import NotFoundError
-from app.records import Record
 
 TENANT = "local"
-
-
-def story(record: Record) -> dict[str, object]:
-    """The record, and what follows from it: its costs, the tier that answered."""
-    served = record.served_attempt
-    return {
-        "object": "autoshift.decision",
-        **orjson.loads(record.to_json()),
-        "served_tier": served.tier if served else None,
-        "verified": record.verified,
-        "costs_usd": record.costs_usd(),
-        "cost_usd": record.cost_usd,
-    }
 
 
 def json_reply(body: dict[str, object]) -> Response:

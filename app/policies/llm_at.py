@@ -4,15 +4,18 @@ Source: Na et al. 2025, "LLM-AT: Automatic Transmission for LLM tiers" (ACL Find
 2505.20921) and its released code.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from app.climb import climb, judge_rule
+from app.levers import Choice, Lever
 from app.moving import Voucher, goes_live, settled
 from app.policy import Action, Ask, Context
 from app.records import Attempt, Estimate, Labels, Lessons, Record, Start
 from app.starter import AccuracyEstimator, Starter
 from app.tiers import TierLadder
+
+LOOKED_AT = tuple(at / 50 for at in range(51))
 
 
 def paper_judge(ladder: TierLadder, tier: str) -> str | None:
@@ -100,8 +103,33 @@ class LlmAt:
     def observe(self, record: Record) -> None:
         """Nothing: its neighbours are all it goes by."""
 
+    def estimates(self, context: Context) -> dict[str, Estimate]:
+        """What similar records say of each tier."""
+        return self.estimator.estimate(context.ladder, context.neighbours, self.label)
+
+    def levers(self, context: Context) -> Iterator[Lever]:
+        """The threshold, and the accuracy of the tier that is chosen."""
+        estimates, known = self.estimates(context), len(context.neighbours)
+
+        def start(threshold: float, believed: dict[str, Estimate]) -> Choice:
+            starter = replace(self.starter, threshold=threshold)
+            chosen = starter.start(context.ladder, believed, known)
+            return Choice("ask", settled(context, believed, chosen))
+
+        now = self.starter.threshold
+        tier = start(now, estimates).tier
+        own = estimates[tier]
+        yield Lever("threshold", now, LOOKED_AT, lambda value: start(value, estimates))
+        yield Lever(
+            "accuracy",
+            own.accuracy,
+            LOOKED_AT,
+            lambda value: start(now, {**estimates, tier: replace(own, accuracy=value)}),
+            tier,
+        )
+
     def _first(self, context: Context) -> Ask:
-        estimates = self._estimates(context)
+        estimates = self.estimates(context)
         chosen = self.starter.start(context.ladder, estimates, len(context.neighbours))
         tier = settled(context, estimates, chosen)
         start = Start(
@@ -115,7 +143,4 @@ class LlmAt:
         return Ask(tier, "direct", live=goes_live(context, tier, vouched=vouched), start=start)
 
     def _trusted(self, context: Context, attempt: Attempt) -> bool:
-        return self._estimates(context)[attempt.tier].accuracy >= self.starter.threshold
-
-    def _estimates(self, context: Context) -> dict[str, Estimate]:
-        return self.estimator.estimate(context.ladder, context.neighbours, self.label)
+        return self.estimates(context)[attempt.tier].accuracy >= self.starter.threshold

@@ -7,12 +7,11 @@ disagree, exact checks and verdicts move it.
 from collections.abc import Mapping, Sequence
 
 from app.audits import Kept
-from app.belief import RELATIONS, after_attempts
 from app.climb import best_ended, frugal_judge, judge_rule
 from app.dials import Dial
 from app.labels import taught
 from app.learner import LESSON_SHARE, USUAL_RATES
-from app.lookahead import Step, best, steps
+from app.lookahead import Step, best
 from app.moving import goes_live
 from app.nearby import Nearby, View
 from app.plans import Situation
@@ -20,6 +19,7 @@ from app.policy import Accept, Action, Ask, Context, Judge, Stop
 from app.records import PROSE, Arrival, Attempt, Labels, Lessons, Record, Start
 from app.tiers import TierLadder
 from app.trading import Stake, Trader
+from app.weighing import Weighing, seen
 
 NEIGHBOURS = 50
 DEPTH_FIRST, DEPTH = 4, 3
@@ -69,7 +69,7 @@ class Value:
         if attempts and _stands(context, attempts[-1]):
             return Accept(len(attempts) - 1)
         view = self._nearby.view(context)
-        step = self._step(context, view, attempts)
+        step = best(self.weigh(context, attempts).steps())
         if step is None:
             return Stop(best_ended(context.ladder, attempts))
         tier = context.ladder.names[step.tier]
@@ -128,15 +128,10 @@ class Value:
         """The tiers that have changed, and the Unix time since when."""
         return self._nearby.learner.ledger(tenant).changed_s
 
-    def _step(self, context: Context, view: View, attempts: Sequence[Attempt]) -> Step | None:
-        names = context.ladder.names
-        belief, ran = after_attempts(
-            view.belief,
-            names,
-            attempts,
-            lambda tier, relation: view.rates[names.index(tier)][RELATIONS.index(relation)],
-            view.world.agreement,
-        )
+    def weigh(self, context: Context, attempts: Sequence[Attempt] = ()) -> Weighing:
+        """What the next step is chosen by."""
+        view, names = self._nearby.view(context), context.ladder.names
+        belief, ran = seen(view.belief, names, view, attempts)
         last = attempts[-1] if attempts else None
         moves = not context.single and not context.tool_turn
         situation = Situation(
@@ -152,16 +147,14 @@ class Value:
             compares=moves and not context.tools and not (last and _is_compared(last)),
             agreement=view.world.agreement,
         )
-        stake = self._stake(context, view)
-        return best(
-            steps(
-                belief,
-                situation,
-                ask_costs=stake.ask,
-                judge_costs=stake.judge,
-                compare_cost=stake.compare,
-                depth=1 if not moves else DEPTH if attempts else DEPTH_FIRST,
-            )
+        return Weighing(
+            tiers=names,
+            view=view,
+            stake=self._stake(context, view),
+            attempts=attempts,
+            belief=belief,
+            situation=situation,
+            depth=1 if not moves else DEPTH if attempts else DEPTH_FIRST,
         )
 
     def _stake(self, context: Context, view: View) -> Stake:

@@ -258,12 +258,37 @@ async def test_a_wrong_request_names_its_parameter(gate: Gateway, client: AsyncO
             model="auto",
             messages=QUESTION,
             stream=True,
-            extra_body={"autoshift": {"dry_run": True}},
+            extra_body={"autoshift": {"dry_run": "maybe"}},
         )
-    assert (refused.value.code, refused.value.param) == (
-        "unsupported_parameter",
-        "autoshift.dry_run",
+    assert (refused.value.code, refused.value.param) == ("invalid_type", "autoshift.dry_run")
+    assert gate.provider.calls == []
+
+
+async def test_a_dry_run_explains_in_place_of_an_answer(gate: Gateway, client: AsyncOpenAI) -> None:
+    dry: Any = {"autoshift": {"dry_run": True}}
+    plain = await client.chat.completions.create(model="auto", messages=QUESTION, extra_body=dry)
+    streamed = await client.chat.completions.create(
+        model="auto",
+        messages=QUESTION,
+        stream=True,
+        extra_headers={"x-autoshift-dry-run": "true"},
+        stream_options={"include_usage": True},
     )
+    pieces = [chunk async for chunk in streamed]
+
+    said = plain.choices[0].message.content
+    assert said is not None
+    assert said.startswith("cascade would ask small first")
+    assert plain.choices[0].finish_reason == "stop"
+    assert plain.usage is not None
+    assert plain.usage.total_tokens == 0
+    told = (plain.model_extra or {})["autoshift"]
+    assert told["dry_run"] is True
+    assert told["decision"] is None
+    assert told["explanation"]["first"]["tier"] == "small"
+    choices = [choice for chunk in pieces for choice in chunk.choices]
+    assert "".join(choice.delta.content or "" for choice in choices) == said
+    assert choices[-1].finish_reason == "stop"
     assert gate.provider.calls == []
 
 

@@ -59,7 +59,7 @@ BODIES: list[tuple[object, int, str, str | None]] = [
     (chat(autoshift={"policy": "x"}), 404, "model_not_found", None),
     (chat(autoshift={"learn": "maybe"}), 400, "invalid_type", "autoshift.learn"),
     (chat(autoshift={"stream": ["x"]}), 400, "invalid_value", "autoshift.stream"),
-    (chat(autoshift={"dry_run": True}), 400, "unsupported_parameter", "autoshift.dry_run"),
+    (chat(autoshift={"dry_run": "maybe"}), 400, "invalid_type", "autoshift.dry_run"),
     ([], 400, "invalid_json", None),
     ("auto", 400, "invalid_json", None),
     (None, 400, "invalid_json", None),

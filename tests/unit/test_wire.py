@@ -263,7 +263,14 @@ def test_a_client_may_forbid_that_other_tiers_are_asked_to_learn() -> None:
     assert refusal(body(autoshift={"explore": "perhaps"})).param == "autoshift.explore"
 
 
-LATER = ("max_cost_usd", "dry_run")
+def test_a_dry_run_is_asked_for_and_never_by_chance() -> None:
+    assert parse(body(autoshift={"dry_run": True})).extension.dry_run is True
+    assert parse(body(), {"x-autoshift-dry-run": "true"}).extension.dry_run is True
+    assert parse(body(autoshift={"dry_run": None})).extension.dry_run is False
+    assert parse(body()).extension.dry_run is False
+
+
+LATER = ("max_cost_usd",)
 
 
 @pytest.mark.parametrize("name", LATER)
