@@ -63,10 +63,8 @@ class Sums:
 
     def __init__(self, tiers: tuple[str, ...]) -> None:
         self.tiers = tiers
-        kinds: tuple[Kind, ...] = ("accuracy", "tied", "usd")
-        quantities = list(product(kinds, (*tiers, SERVED)))
-        self._at: dict[Quantity, int] = {q: 1 + 3 * i for i, q in enumerate(quantities)}
-        size = 1 + 3 * len(quantities)
+        self._at = self.columns(tiers)
+        size = 1 + 3 * len(self._at)
         self._first: Array = np.zeros(size)
         self._second: Array = np.zeros((size, size))
         self._unpriced = dict.fromkeys((*tiers, SERVED), 0.0)
@@ -94,12 +92,27 @@ class Sums:
         for name in unpriced:
             self._unpriced[name] += sign * age
 
+    def add_all(self, vectors: Array, unpriced: Mapping[str, float]) -> None:
+        """Add many rows at once. Shape of `vectors`: (rows, the size of one)."""
+        vectors = np.ascontiguousarray(vectors)
+        self._first += vectors.sum(axis=0)
+        # Not as a product of matrices: its threads would wait for each other on a busy machine.
+        self._second += np.einsum("ij,ik->jk", vectors, vectors)
+        for name, count in unpriced.items():
+            self._unpriced[name] += count
+
     def fade(self, decay: float) -> None:
         """Let every row so far count for this much less."""
         self._first *= decay
         self._second *= decay**2
         for name in self._unpriced:
             self._unpriced[name] *= decay
+
+    @staticmethod
+    def columns(tiers: tuple[str, ...]) -> dict[Quantity, int]:
+        """Where in a row's vector each quantity begins."""
+        kinds: tuple[Kind, ...] = ("accuracy", "tied", "usd")
+        return {q: 1 + 3 * at for at, q in enumerate(product(kinds, (*tiers, SERVED)))}
 
     @property
     def rows(self) -> float:

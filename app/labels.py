@@ -5,6 +5,7 @@ Never of what is believed now: labels that follow beliefs confirm themselves, an
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
 
 from app.amounts import Judged, Label
 from app.belief import (
@@ -28,6 +29,11 @@ AS_GOOD, WORSE = 0.90, 0.10
 HIGHER_DISAGREES = WORSE + (AS_GOOD - WORSE) * USUAL_AS_GOOD
 DISCERNMENT_MIN = 0.2
 """Of a judge: P(valid | right) - P(valid | wrong). Under it, dividing would blow up noise."""
+
+Source: TypeAlias = Literal["feedback", "check", "arbiter", "comparison", "judge"]
+"""Where a label comes from: someone who knows, an exact check, an arbiter, another tier's answer,
+or a judge's word corrected for its errors."""
+SOURCES: tuple[Source, ...] = get_args(Source)
 
 _TOLD = frozenset({"tool_result", "feedback", "outcome"})
 
@@ -69,6 +75,7 @@ class Taught:
     """
 
     tier: str
+    source: Source
     evidence: Label | Opinion | Contested
     shift: float = 0.0
 
@@ -90,7 +97,7 @@ def taught(record: Record) -> tuple[Taught, ...]:
     answers = _answers(record)
     found = ((a.attempt, _evidence(record, at, answers)) for at, a in enumerate(answers))
     return tuple(
-        Taught(attempt.tier, evidence, _shift(record, attempt))
+        Taught(attempt.tier, *evidence, _shift(record, attempt))
         for attempt, evidence in found
         if evidence is not None
     )
@@ -167,24 +174,26 @@ def _answers(record: Record) -> list[_Answer]:
 
 def _evidence(
     record: Record, at: int, answers: Sequence[_Answer]
-) -> Label | Opinion | Contested | None:
-    """The strongest there is about the answer at this place."""
+) -> tuple[Source, Label | Opinion | Contested] | None:
+    """The strongest there is about the answer at this place, and where it is from."""
     attempt, gist = answers[at].attempt, answers[at].gist
     told = _told(record, attempt)
     if told is not None:
-        return told
+        return "feedback", told
     if failed_check(attempt):
-        return Label(FAILED_CHECK, 1.0)
+        return "check", Label(FAILED_CHECK, 1.0)
     as_good = dict(ruled(record)).get(attempt.tier)
     if as_good is not None:
-        return Label(AS_GOOD if as_good else WORSE, 1.0)
+        return "arbiter", Label(AS_GOOD if as_good else WORSE, 1.0)
     above, below = _compared(answers[at + 1 :]), _compared(answers[:at])
     if gist is not None and above:
-        return Label(HIGHER_AGREES, 1.0) if gist == above[-1].gist else Contested()
+        agrees = gist == above[-1].gist
+        return "comparison", Label(HIGHER_AGREES, 1.0) if agrees else Contested()
     if gist is not None and below:
         agrees = gist == below[-1].gist
-        return Label(LOWER_AGREES if agrees else LOWER_DISAGREES, LOWER_WEIGHT)
-    return _opinion(record, at, answers)
+        return "comparison", Label(LOWER_AGREES if agrees else LOWER_DISAGREES, LOWER_WEIGHT)
+    opinion = _opinion(record, at, answers)
+    return None if opinion is None else ("judge", opinion)
 
 
 def _told(record: Record, attempt: Attempt) -> Label | None:

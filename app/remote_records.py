@@ -56,9 +56,9 @@ class RemoteRecords:
         erased = await self._ask("DELETE", filters or {"all": "true"})
         return int(erased["deleted"])
 
-    async def report(self) -> Json:
-        """Whether routing pays there."""
-        report = await self._ask("GET", {}, "report")
+    async def report(self, **asked: str) -> Json:
+        """Whether routing pays there; `asked` as in the query of `GET /v1/report`."""
+        report = await self._ask("GET", asked, "report")
         if report.get("object") != REPORT:
             raise StoreError(f"{self._url} does not tell reports")
         return report

@@ -1,31 +1,147 @@
-"""The report: whether routing pays, as JSON that a person or a program can read."""
+"""The report: what was spent and saved, and whether routing pays, as JSON to read or to show."""
 
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import inf
 
+import numpy as np
+
+from app.alarms import Alarm
+from app.book import PURPOSES, Excerpt
+from app.errors import RequestError
 from app.jsontext import Json
+from app.records import Purpose
+from app.sightings import SERVED
 from app.standing import PER, Standing
+from app.survey import (
+    Against,
+    against,
+    counts_of,
+    groups_of,
+    sources_of,
+    spend_of,
+    standing_in,
+)
 from app.tracker import Tracker
 
 OBJECT = "autoshift.report"
 NOTHING = "nothing to compare yet: no request was routed"
 
 
-def report_of(tracker: Tracker, tenant: str | None = None, *, simulated: bool = False) -> Json:
-    """How things stand for one tenant, or over all. Units: USD per 1,000 requests.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a report is about, as it was at one moment: the rest may take its time, in a thread.
+
+    `tenant` None: everybody's.
+    """
+
+    tenant: str | None
+    since_s: float | None
+    excerpt: Excerpt
+    standing: Standing | None
+    savings: Mapping[str, Against]
+    spend_usd_per_1000: Mapping[Purpose, float] | None
+    alarms: Sequence[Alarm]
+    simulated: bool
+
+
+def told_by(
+    tracker: Tracker,
+    tenant: str | None = None,
+    *,
+    since_s: float | None = None,
+    simulated: bool = False,
+) -> Told:
+    """How things stand for one tenant, or over all; without `since_s`, older requests fade.
 
     `simulated`: the tiers are.
     """
-    standing = tracker.standing(tenant)
+    excerpt = tracker.book.read(tenant, -inf if since_s is None else since_s)
+    if since_s is None:
+        standing, sums = tracker.standing(tenant), tracker.sums(tenant)
+        spend = tracker.spend(tenant)
+    else:
+        sums = excerpt.sums() if excerpt.rows["routed"].any() else None
+        standing = None if sums is None else standing_in(excerpt, sums)
+        spend = _spend_usd_per_1000(excerpt)
+    savings = {} if sums is None else {tier: against(sums, tier) for tier in sums.tiers}
+    alarms = tracker.alarms
+    return Told(tenant, since_s, excerpt, standing, savings, spend, alarms, simulated)
+
+
+def report_of(told: Told, baseline: str | None = None) -> Json:
+    """The report, its savings told against `baseline`; left out: the dearest tier.
+
+    Units: USD; USD per 1,000 requests. Errors: RequestError for a baseline that is no tier.
+    """
+    tiers = told.excerpt.tiers
+    if baseline is not None and tiers and baseline not in tiers:
+        raise RequestError(
+            f"baseline must be one of the tiers {', '.join(tiers)}", param="baseline"
+        )
+    chosen = baseline or (tiers[-1] if tiers else None)
     return {
         "object": OBJECT,
-        "simulated": simulated,
-        **(_nothing() if standing is None else _told(standing)),
-        "spend_usd_per_1000": tracker.spend(tenant),
-        "alarms": [asdict(alarm) for alarm in tracker.alarms],
+        "simulated": told.simulated,
+        "since_s": told.since_s,
+        "complete_since_s": told.excerpt.complete_since_s,
+        "tiers": list(tiers),
+        **(_nothing() if told.standing is None else _stands(told.standing)),
+        "baseline": chosen,
+        "savings": {tier: asdict(one) for tier, one in told.savings.items()},
+        "saving_sentence": _saving(told, chosen),
+        "spend_usd_per_1000": told.spend_usd_per_1000,
+        "counts": counts_of(told.excerpt),
+        "spend": spend_of(told.excerpt),
+        "accuracy_from": sources_of(told.excerpt),
+        **_groups(told, chosen),
+        "alarms": [asdict(alarm) for alarm in told.alarms],
     }
 
 
-def _told(standing: Standing) -> Json:
+def _groups(told: Told, baseline: str | None) -> Json:
+    """Where averages hide harm. Tenants are told apart only for whoever may see them all."""
+    if baseline is None:
+        return {"by_task": [], "by_tier": []}
+    found: Json = {
+        "by_task": groups_of(told.excerpt, "task", baseline),
+        "by_tier": groups_of(told.excerpt, "tier", baseline),
+    }
+    if told.tenant is None:
+        found["by_tenant"] = groups_of(told.excerpt, "tenant", baseline)
+    return found
+
+
+def _saving(told: Told, baseline: str | None) -> str:
+    """Signed, with what it did to accuracy beside it."""
+    if baseline is None or baseline not in told.savings or told.standing is None:
+        return "nothing to compare yet"
+    one = told.savings[baseline]
+    saved, accuracy = one.saved_usd_per_1000, one.accuracy
+    if saved.value is None:
+        return f"what was saved against {baseline} alone is unknown: {saved.why}"
+    share = "" if one.saved.value is None else f", {abs(one.saved.value):.0%} of its cost"
+    word = "saved" if saved.value >= 0 else "spent more:"
+    kept = f"its accuracy beside that is unknown: {accuracy.why}"
+    if accuracy.value is not None and accuracy.low is not None and accuracy.high is not None:
+        low, value, high = (100 * end for end in (accuracy.low, accuracy.value, accuracy.high))
+        kept = f"at {value:+.1f} points of accuracy [{low:+.1f}, {high:+.1f}]"
+    return (
+        f"against {baseline} alone, routing {word} ${abs(saved.value):.3g} per 1,000 requests"
+        f"{share}; {kept}"
+    )
+
+
+def _spend_usd_per_1000(excerpt: Excerpt) -> dict[Purpose, float] | None:
+    """What was spent on what by the requests that can be compared; None where it is unknown."""
+    rows = excerpt.rows[excerpt.rows["comparable"]]
+    if not len(rows) or excerpt.sums().is_unpriced(SERVED):
+        return None
+    usd = PER * np.nansum(rows["usd"], axis=0) / len(rows)
+    return dict(zip(PURPOSES, usd.tolist(), strict=True))
+
+
+def _stands(standing: Standing) -> Json:
     told: Json = asdict(standing)
     best = told["best"]
     if best is not None:

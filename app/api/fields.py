@@ -11,7 +11,9 @@ from app.api.body import headers_of, read_body
 from app.errors import RequestError
 from app.jsontext import Json, number_of, parse_json
 from app.parameters import wrong_type
-from app.store.wanted import moment_s
+from app.store.wanted import moment_s, since_of
+
+MOMENT_CHARACTERS = 64
 
 
 class NoReply(Response):
@@ -118,6 +120,14 @@ class Fields:
             raise wrong_type(name, "a number or a string")
         try:
             return moment_s(value if isinstance(value, str) else str(number_of(value)))
+        except ValueError as exc:
+            raise RequestError(f"{name} {exc}", param=name) from None
+
+    def since_s(self, name: str, now_s: float) -> float | None:
+        """Unix time; also of how long ago, such as `7d`."""
+        text = self.text(name, most=MOMENT_CHARACTERS)
+        try:
+            return None if text is None else since_of(text, now_s)
         except ValueError as exc:
             raise RequestError(f"{name} {exc}", param=name) from None
 

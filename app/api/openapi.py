@@ -89,6 +89,11 @@ _COMPLETED: Json = {
     },
 }
 
+_REPORTED: Json = {
+    "since": {**STRING, "description": "A moment, or how long ago: 30m, 24h, 7d, 2w"},
+    "baseline": {**STRING, "description": "The tier to compare with; left out: the dearest"},
+}
+
 _SERVED: Json = {
     "/chat/completions": {
         "post": _operation(
@@ -116,7 +121,13 @@ _SERVED: Json = {
             requestBody=_body(ref("FeedbackRequest")),
         )
     },
-    "/report": _get("Whether routing pays", _reply("How things stand", ref("Report"))),
+    "/report": {
+        "get": _operation(
+            "Whether routing pays",
+            _reply("How things stand", ref("Report")),
+            parameters=_query(**_REPORTED),
+        )
+    },
     "/records": {
         "get": _operation(
             "One's own records, the newest first",

@@ -265,7 +265,28 @@ SCHEMAS: Json = {
         best=or_null(ANY_OBJECT),
         gain=or_null(ANY_OBJECT),
         tied=or_null(ANY_OBJECT),
+        since_s=or_null(NUMBER),
+        complete_since_s={
+            **or_null(NUMBER),
+            "description": "Older requests are forgotten; null: none is",
+        },
+        tiers=list_of(STRING),
+        baseline=or_null(STRING),
+        savings={
+            **ANY_OBJECT,
+            "description": "What routing saved against each tier alone; negative: it cost more",
+        },
+        saving_sentence=STRING,
         spend_usd_per_1000=or_null(ANY_OBJECT),
+        counts=ANY_OBJECT,
+        spend=ANY_OBJECT,
+        accuracy_from={
+            **ANY_OBJECT,
+            "description": "By source, what stands behind the accuracy of what was served",
+        },
+        by_task=list_of(ANY_OBJECT),
+        by_tier=list_of(ANY_OBJECT),
+        by_tenant=list_of(ANY_OBJECT),
         alarms=list_of(ANY_OBJECT),
     ),
     "Ready": object_of(

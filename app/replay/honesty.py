@@ -11,7 +11,8 @@ from app.replay.baselines import Truth
 from app.replay.figures import Runs
 from app.sightings import SERVED
 from app.standing import Way
-from app.tracker import LOOK_EVERY, Window
+from app.tracker import LOOK_EVERY
+from app.window import Window
 
 
 class Witness:

@@ -24,7 +24,7 @@ from app.sightings import SERVED, Row
 from app.standing import Standing, standing_of
 from app.store.protocol import Insert
 from app.tiers import Tier, TierLadder
-from app.tracker import Window
+from app.window import Window
 
 
 @dataclass(frozen=True, slots=True)

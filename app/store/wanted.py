@@ -1,6 +1,7 @@
 """Which records are wanted, and what a store gives back of them."""
 
 import math
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -62,6 +63,10 @@ class Wanted:
         )
 
 
+_AGO = re.compile(r"(\d{1,6})([mhdw])")
+_AGO_S = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
 def moment_s(text: str) -> float:
     """Unix time, from seconds or a date and time of ISO 8601; without a zone that is UTC.
 
@@ -80,6 +85,17 @@ def moment_s(text: str) -> float:
         raise ValueError(
             "must be Unix time in seconds, or a date and time such as 2026-11-22T09:30:00Z"
         ) from None
+
+
+def since_of(text: str, now_s: float) -> float:
+    """Unix time of `7d`, `24h`, `30m` or `2w` ago, or of a moment. Errors: ValueError."""
+    ago = _AGO.fullmatch(text.strip())
+    if ago is None:
+        try:
+            return moment_s(text)
+        except ValueError as exc:
+            raise ValueError(f"{exc}; or how long ago: 30m, 24h, 7d, 2w") from None
+    return now_s - int(ago[1]) * _AGO_S[ago[2]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -192,7 +192,40 @@ async def test_on_the_admin_port_the_report_is_about_everyone(tmp_path: Path) ->
             overall = (await http.get("/v1/report")).json()
     assert mine["simulated"] is False
     # There is but one tenant yet.
+    (tenant,) = overall.pop("by_tenant")
+    assert (tenant["name"], tenant["requests"]) == ("local", 3)
     assert overall == mine
+
+
+async def test_the_report_can_be_about_some_time_and_beside_another_tier(tmp_path: Path) -> None:
+    async with gateway(tmp_path, policy="value") as gate:
+        for _ in range(3):
+            assert (await gate.ask()).status_code == 200
+        assert (await gate.ask(model="small")).status_code == 200
+
+        async def told(**query: str) -> Json:
+            reply = await gate.http.get("/v1/report", params=query)
+            assert reply.status_code == 200
+            found: Json = reply.json()
+            return found
+
+        async def all_counted() -> bool:
+            return bool((await told(since="1h"))["counts"]["all"] == 4)
+
+        await until(all_counted)
+        lately, beside = await told(since="1h"), await told(since="1h", baseline="small")
+        future = await told(since="2126-01-01T00:00:00Z")
+        wrong = await gate.http.get("/v1/report", params={"since": "yesterday"})
+        unknown = await gate.http.get("/v1/report", params={"baseline": "huge"})
+    assert lately["counts"]["pinned"] == 1
+    assert sum(lately["counts"]["served_by"].values()) == lately["counts"]["routed"] == 3
+    assert lately["spend"]["usd"] > 0
+    assert (lately["baseline"], beside["baseline"]) == ("large", "small")
+    assert lately["requests"] == 3  # not faded
+    assert (future["counts"]["all"], future["served"]) == (0, None)
+    assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "since")
+    assert "24h" in wrong.json()["error"]["message"]
+    assert (unknown.status_code, unknown.json()["error"]["param"]) == (400, "baseline")
 
 
 async def test_a_tracker_that_fails_costs_no_request_and_no_lesson(

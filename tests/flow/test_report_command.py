@@ -61,7 +61,11 @@ async def test_it_tells_of_a_stopped_gateway_what_it_will_tell_when_it_runs(tmp_
         await until(is_restored, 30)
         running = await run("--url", f"{gate.url}/v1/", "--json")
         locked = await run("--config", config(store))
+        beside = await run("--url", gate.url, "--since", "52w", "--baseline", "small", "--json")
     assert json.loads(running.out) == told
+    # The records are from 2023.
+    assert json.loads(beside.out)["counts"]["all"] == 0
+    assert json.loads(beside.out)["since_s"] > 1_700_000_000
     assert locked.status == 2
     assert "--url" in locked.err
 
@@ -74,6 +78,9 @@ async def test_a_person_reads_a_table_a_sentence_and_the_alarms(tmp_path: Path) 
     assert (ran.status, ran.err) == (0, "")
     for name in ("routing", "always small", "always medium", "always large", "95 % interval"):
         assert name in ran.out
+    assert "- Against large alone, routing saved $" in ran.out
+    for name in ("audits beside another tier 100%", "All 1,200 requests"):
+        assert name in ran.out
     assert "- No difference is sure: " in ran.out
     assert "answer " in ran.out
     assert "lesson " in ran.out
@@ -84,6 +91,9 @@ async def test_a_person_reads_a_table_a_sentence_and_the_alarms(tmp_path: Path) 
 async def test_without_records_it_says_so(tmp_path: Path) -> None:
     ran = await run("--config", config(tmp_path / "store"))
     assert ran.status == 0
+    wrong = await run("--config", config(tmp_path / "store"), "--since", "last week")
+    assert wrong.status == 2
+    assert "--since must be Unix time" in wrong.err
     assert ran.out == "- Nothing to compare yet: no request was routed.\n"
 
 

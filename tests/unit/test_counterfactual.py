@@ -12,7 +12,7 @@ from app.counterfactual import Figure, Quantity, Sums, best_fixed, gain_over
 from app.labels import LOWER_DISAGREES
 from app.records import Attempt, Record
 from app.sightings import SERVED, Row, Sighting, quality_of, row_of
-from app.tracker import Window
+from app.window import Window
 from tests.support.logged import COSTS_USD, TIERS, World
 
 PAIR = ("small", "large")
