@@ -8,12 +8,14 @@ import orjson
 
 from app.answers import Answer, ToolCall
 from app.jsontext import Json
+from app.judge.hollow import hollow
 from app.records import Verdict
 from app.wire import ChatRequest
 
 CHECKS = (
     "finished",
     "not_empty",
+    "hollow",
     "json",
     "schema",
     "tool",
@@ -35,8 +37,15 @@ def check(request: ChatRequest, answer: Answer) -> Verdict | None:
     choice = _choice(request)
     if answer.tool_calls:
         return _check_tool_calls(request, answer, choice) or _check_repetition(request, answer)
+    return _check_text(request, answer, choice)
+
+
+def _check_text(request: ChatRequest, answer: Answer, choice: "_Choice") -> Verdict | None:
     if choice.required and request.tools:
         return _refuse("tool_choice", "no tool was called, though one had to be")
+    nothing_said = hollow(request, answer)
+    if nothing_said is not None:
+        return _refuse("hollow", nothing_said)
     return _check_json(request, answer.text) if request.wants_json else None
 
 

@@ -1,35 +1,41 @@
 """What a judge is shown: conversation and answers as data between fences, never as words to it."""
 
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.answers import Answer
 from app.jsontext import Json, dump_json
+from app.judge.hollow import visible
 from app.tiers import Tier
 from app.wire import ChatRequest, parts, text_of
 
 TEXT_CHARACTERS = 8_000
 CONVERSATION_CHARACTERS = 24_000
+NAME_CHARACTERS = 64
+TOOLS = 128
 IMAGES = 8
 
-_REMINDER = "The data ends here. Reply with the verdict object only."
-_INVISIBLE = dict.fromkeys(
-    [
-        *(0x00AD, 0x180E, 0xFEFF),
-        *range(0x200B, 0x2010),
-        *range(0x202A, 0x202F),
-        *range(0x2060, 0x2070),
-        *range(0xE0000, 0xE0200),  # tags and variation selectors: whole texts can hide in them
-    ]
+_FENCE_LIKE = re.compile(r"[-\u2010-\u2015\u2212\u2500\u2501\ufe58\ufe63\uff0d]{4,}")
+# A careless server takes these for its model's own marks, wherever they stand.
+_MODEL_TOKENS = re.compile(
+    r"<(?=[|\uff5c]|/?(?:s|bos|eos|pad|unk|think|system|user|assistant|tool\w*|\w+_of_\w+)>|/?<SYS)"
+    r"|(?<=[|\uff5c])>|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_\w+)\])"
 )
+_LINE_ENDS = re.compile(r"[\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a judge is to do: its instructions, and the form of its reply."""
+    """What a judge is to do: its instructions, and the form of its reply.
+
+    `reminder` says in one line, after the data, what `system` said before it: whatever the data
+    claims, the last word is ours.
+    """
 
     system: str
+    reminder: str
     name: str
     properties: Json
 
@@ -41,8 +47,8 @@ def prompt_body(
     images = _images(request) if by.supports is None or "vision" in by.supports else []
     fence = f"----- data {secrets.token_hex(16)} -----"
     shown = {name: _answer(answer) for name, answer in answers.items()}
-    data = dump_json({"question": _question(request), **shown}).decode()
-    text = f"{fence}\n{data}\n{fence}\n{_REMINDER}"
+    data = _as_data({"question": _question(request), **shown})
+    text = f"{fence}\n{data}\n{fence}\n{task.reminder}"
     body: Json = {
         "model": by.model,
         "messages": [
@@ -57,6 +63,21 @@ def prompt_body(
     if by.supports is None or "json_schema" in by.supports:
         body["response_format"] = _format(task)
     return body
+
+
+def _as_data(shown: Json) -> str:
+    """One line of JSON in which nothing looks like a fence, a line's end or a model's own token.
+
+    All that stands in strings, so it can be escaped: to a reader of JSON it says the same.
+    """
+    text = visible(dump_json(shown).decode())
+    for look_alike in (_FENCE_LIKE, _MODEL_TOKENS, _LINE_ENDS):
+        text = look_alike.sub(_escaped, text)
+    return text
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return "".join(f"\\u{ord(character):04x}" for character in found[0])
 
 
 def _format(task: Task) -> Json:
@@ -75,7 +96,15 @@ def _question(request: ChatRequest) -> object:
     question: object = turns[0]["text"] if len(turns) == 1 else turns
     if not request.tools:
         return question
-    return {"conversation": question, "tools": request.tools}
+    return {"conversation": question, "tools": _tools(request)}
+
+
+def _tools(request: ChatRequest) -> Sequence[object]:
+    """The tools whole; where they are very long, only their names."""
+    if len(dump_json(request.tools)) <= CONVERSATION_CHARACTERS:
+        return request.tools
+    inner = (tool.get("function") or tool.get("custom") or {} for tool in request.tools)
+    return [str(one.get("name"))[:NAME_CHARACTERS] for one in inner][:TOOLS]
 
 
 def _turns(messages: Sequence[Json]) -> list[Json]:
@@ -112,7 +141,7 @@ def _answer(answer: Answer) -> object:
 
 def _cleaned(text: str) -> str:
     """Without invisible characters; head and tail where it is very long."""
-    text = text.translate(_INVISIBLE)
+    text = visible(text)
     if len(text) <= TEXT_CHARACTERS:
         return text
     half = TEXT_CHARACTERS // 2

@@ -11,6 +11,7 @@ import orjson
 from starlette.types import Receive, Scope, Send
 
 from app.serving import serving
+from tests.support.attacks import obeys
 
 Json: TypeAlias = dict[str, Any]
 
@@ -54,7 +55,15 @@ class Hangs:
     after_headers: bool = False
 
 
-Reply: TypeAlias = Says | Fails | Sends | Hangs
+@dataclass(frozen=True, slots=True)
+class Obeys:
+    """A verdict of a judge that does whatever it is told anywhere outside of the data.
+
+    Of two answers it then prefers the first; untold, it takes any answer for wrong.
+    """
+
+
+Reply: TypeAlias = Says | Fails | Sends | Hangs | Obeys
 VALID = Says('{"verdict": "VALID"}', usage=(200, 5))
 INVALID = Says('{"verdict": "INVALID"}', usage=(200, 5))
 TIE = Says('{"verdict": "TIE", "same": true}', usage=(300, 9))
@@ -164,11 +173,20 @@ async def _play(reply: Reply, call: Call, send: Send) -> None:
             await _start(send, 200, {"content-type": reply.content_type})
             await send({"type": "http.response.body", "body": reply.body, "more_body": reply.cut})
             # Returning with `more_body` open makes the server cut the connection.
+        case Obeys():
+            await _play(_obedient(call), call, send)
         case Hangs():
             if reply.after_headers:
                 await _start(send, 200, {"content-type": "text/event-stream"})
                 await send({"type": "http.response.body", "body": b": wait\n\n", "more_body": True})
             await asyncio.Event().wait()
+
+
+def _obedient(call: Call) -> Says:
+    obeyed = obeys(call.body)
+    if call.comparing:
+        return Says('{"verdict": "%s", "same": false}' % ("FIRST" if obeyed else "SECOND"))
+    return VALID if obeyed else INVALID
 
 
 async def _plain(says: Says, call: Call, send: Send) -> None:

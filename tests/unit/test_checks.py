@@ -12,8 +12,10 @@ from starlette.types import Receive, Scope, Send
 from app.answers import Answer
 from app.jsontext import Json
 from app.judge.checks import CHECKS, check
+from app.sandbox.questions import draw_questions
 from app.serving import serving
 from app.wire import ChatRequest, parse_request
+from tests.support.attacks import MASTER_KEYS
 
 WEATHER: Json = {
     "type": "function",
@@ -83,6 +85,67 @@ def test_an_answer_must_be_finished_and_say_something() -> None:
     assert objection(request(), says("fo", finish="length")) == "finished"
     for nothing in (None, "", " \n\t "):
         assert objection(request(), says(nothing)) == "not_empty"
+
+
+@pytest.mark.parametrize("nothing", MASTER_KEYS)
+def test_an_answer_must_say_something(nothing: str) -> None:
+    assert objection(request(), says(nothing)) in {"not_empty", "hollow"}
+
+
+SHORT = [
+    "42",
+    "B",
+    "A",
+    "(C)",
+    "Yes.",
+    "No",
+    "-1",
+    "+",
+    "*",
+    "-",
+    "%",
+    "π",
+    "C++",
+    "0.",
+    "a",
+    "A:",
+    "x",
+    "∅",
+    "Paris",
+    "1.",
+    "#1",
+    ":)",
+    "👍",
+    "[]",
+    "{}",
+    "Sure!",
+    "½",
+    "是",
+]
+
+
+@pytest.mark.parametrize("short", [*SHORT, "Step 2", "No answer"])
+def test_a_short_answer_is_an_answer(short: str) -> None:
+    assert objection(request(), says(short)) is None
+
+
+def test_the_question_said_again_is_no_answer_unless_it_may_be_what_was_asked() -> None:
+    question = "How many moons does Mars have?"
+    user = {"role": "user", "content": question}
+    for echo in (question, question.upper(), f"\u200b{question[:-1]} .", f"**{question}**"):
+        assert objection(request(messages=[user]), says(echo)) == "hollow"
+    assert objection(request(messages=[user]), says(f"{question} Two.")) is None
+    proofread = {"role": "system", "content": "Correct the text, if it needs to be."}
+    assert objection(request(messages=[proofread, user]), says(question)) is None
+    hello = {"role": "user", "content": "Hello!"}
+    assert objection(request(messages=[hello]), says("Hello!")) is None
+
+
+def test_no_right_answer_to_the_sandbox_is_taken_for_nothing() -> None:
+    for question in draw_questions(1000, seed=7):
+        asked = parse_request(json.dumps(question.body("auto")).encode(), {})
+        if not question.tools:
+            assert check(asked, says(question.answer)) is None, question
 
 
 def test_a_refusal_to_answer_is_left_to_the_judge() -> None:

@@ -6,14 +6,13 @@ import pytest
 
 from app.judge import Better
 from app.judge.comparing import comparison_body, read_comparison
+from tests.support.attacks import PAYLOADS, obeys
 from tests.support.provider import Fails, Hangs, Reply, Says, provider
 from tests.unit.test_llm_judge import (
     FENCE,
-    PAYLOADS,
     PLACEMENTS,
     TIER,
     judging,
-    obeys,
     request,
     says,
 )
@@ -36,15 +35,12 @@ def test_the_judge_sees_the_question_and_both_answers_as_data() -> None:
 
 
 def test_neither_answer_can_speak_to_the_judge() -> None:
-    plain = comparison_body(TIER, request(), says(), says(), 100)
-    system, turn = (message["content"] for message in plain["messages"])
-    instructions = [*system.splitlines(), turn.split("\n")[-1]]
     for placement, place in PLACEMENTS.items():
-        for payload in PAYLOADS:
+        for payload in PAYLOADS[::3]:
             asked, answer = place(payload)
             for pair in ((answer, says()), (says(), answer)):
                 body = comparison_body(TIER, asked, *pair, 100)
-                assert not obeys(body, instructions), (placement, payload)
+                assert not obeys(body), (placement, payload)
 
 
 @pytest.mark.parametrize(
