@@ -34,7 +34,7 @@ _BOOLEAN = Parameter(("boolean",))
 _STRING = Parameter(("string",))
 _OBJECT = Parameter(("object",))
 _PENALTY = Parameter(("number",), -2, 2)
-_COUNT = Parameter(("integer",), 1)
+_COUNT = Parameter(("integer",), 1, INT64 - 1)
 _CHOICE = Parameter(("string", "object"))
 
 PARAMETERS: Mapping[str, Parameter] = {
