@@ -119,9 +119,10 @@ def test_an_unknown_price_is_never_a_saving() -> None:
 
 def test_an_average_does_not_hide_the_task_that_is_served_badly() -> None:
     """One task in three is hard for the tier that starts, and the judge lets it all pass."""
+    skills = {"small": 1.0, "medium": 1.0, "large": 1.0}, {"small": 0.3, "medium": 0.6, "large": 1}
     easy, hard = (
-        World(seed, start="small", judge_sees=0.0, decided=True, skill={**skill, "large": 1})
-        for seed, skill in enumerate(({"small": 1, "medium": 1}, {"small": 0.3, "medium": 0.6}))
+        World(seed, start="small", judge_sees=0.0, decided=True, skill=skill)
+        for seed, skill in enumerate(skills)
     )
     records = [
         replace((hard if at % 3 == 0 else easy).record(), task="hard" if at % 3 == 0 else "easy")
