@@ -1,25 +1,27 @@
-"""The command line: `serve`, `demo`, `warmup`, `replay`, `records`, `report`, `check`."""
+"""The command line: runs the command that was given."""
 
 import argparse
 import asyncio
 import gc
+import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import orjson
 import uvloop
 from rich.console import Console
-from rich.table import Table
 
 from app import logs, record_commands, report_command
+from app.check import command as check
 from app.configuration import build_settings, load_settings, read_yaml
-from app.errors import GatewayError, UpstreamError
+from app.errors import GatewayError
+from app.init import command as init
 from app.main import create_app
-from app.parts import build_upstreams
+from app.manual import DONE, INTERRUPTED, WRONG_USE
 from app.replay import command as replay
 from app.replay import screen as replay_screen
 from app.replay.experiment import questions
@@ -29,87 +31,27 @@ from app.sandbox.provider import sandbox_app
 from app.sandbox.screen import progress_bar, show
 from app.serving import Listening, serving
 from app.settings import Settings
-from app.upstreams.transport import build_client
+from app.usage import completion, parser
 from app.warmup import command as warmup
-
-FAILED = 1
-WRONG_USE = 2
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 is success, 1 a failed check, 2 a mistake in the configuration or call."""
-    given = _parser().parse_args(arguments)
+    """Run one command; `app.manual` says what the exit status means."""
+    given = parser().parse_args(arguments)
     try:
+        if given.command in _AT_ONCE:
+            return _AT_ONCE[given.command](given)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            status: int = runner.run(given.command(given))
+            status: int = runner.run(_COMMANDS[given.command](given))
     except GatewayError as exc:
         _say(f"autoshift: {exc.message}")
         return WRONG_USE
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:  # whoever read has heard enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     return status
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="autoshift", description="An automatic transmission for LLM tiers."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    serve = commands.add_parser("serve", help="serve the gateway")
-    _add_config(serve)
-    serve.add_argument(
-        "--sandbox", action="store_true", help="with simulated models: no key, no network"
-    )
-    serve.add_argument("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
-    serve.set_defaults(command=_serve)
-
-    demo = commands.add_parser("demo", help="route simulated questions and show what it saved")
-    demo.add_argument("--questions", type=_count, default=300, metavar="N", help="default: 300")
-    demo.add_argument("--seed", type=int, default=7, metavar="N", help="default: 7")
-    demo.add_argument("--serve", action="store_true", help="keep serving afterwards")
-    demo.add_argument("--json", action="store_true", help="the figures as JSON")
-    demo.set_defaults(command=_demo)
-
-    warmed = commands.add_parser(
-        "warmup", help="have all tiers answer some of your own prompts, to start from"
-    )
-    _add_config(warmed)
-    warmed.add_argument("--sandbox", action="store_true", help="with simulated models")
-    warmup.add_options(warmed)
-    warmed.set_defaults(command=_warmup)
-
-    replayed = commands.add_parser("replay", help="run policies over recorded answers")
-    replay.add_options(replayed)
-    replayed.set_defaults(command=_replay)
-
-    records = commands.add_parser("records", help="export, import or erase records")
-    record_commands.add_options(records)
-    records.set_defaults(command=_records)
-
-    report = commands.add_parser("report", help="say whether routing pays")
-    report_command.add_options(report)
-    report.set_defaults(command=_report)
-
-    check = commands.add_parser("check", help="validate the configuration and ping every provider")
-    _add_config(check)
-    check.add_argument("--json", action="store_true", help="the findings as JSON")
-    check.set_defaults(command=_check)
-    return parser
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="the YAML file; default: $AUTOSHIFT_CONFIG"
-    )
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is too few; it must be at least 1")
-    return value
 
 
 async def _serve(given: argparse.Namespace) -> int:
@@ -121,6 +63,9 @@ async def _serve(given: argparse.Namespace) -> int:
             settings = load_settings(given.config)
         listening = await stack.enter_async_context(_gateway(settings))
         _say(f"Autoshift listens on {listening.url}/v1 (policy {settings.policy})")
+        if given.json:
+            told = {"url": f"{listening.url}/v1", "policy": settings.policy}
+            _print(orjson.dumps({**told, "simulated": settings.simulated}).decode())
         if settings.simulated:
             _say("The models are simulated: every reply says x-autoshift-simulated: yes")
         # What is here by now stays; to look through it for garbage would hold requests up.
@@ -164,7 +109,8 @@ async def _warmup(given: argparse.Namespace) -> int:
 
 async def _replay(given: argparse.Namespace) -> int:
     logs.configure("WARNING")
-    console = Console(width=max(Console().width, replay_screen.WIDTH))
+    on_stdout = given.json == replay.STANDARD
+    console = Console(width=max(Console().width, replay_screen.WIDTH), stderr=on_stdout)
     if given.pool:
         replay_screen.show_pooled(replay.pool_reports(given), console)
         return 0
@@ -193,33 +139,28 @@ async def _report(given: argparse.Namespace) -> int:
 
 async def _check(given: argparse.Namespace) -> int:
     logs.configure("ERROR")
-    settings = load_settings(given.config)
-    create_app(settings)
-    found = await _ping(settings)
-    if given.json:
-        _print(orjson.dumps(found).decode())
-    else:
-        table = Table("tier", "model", "provider", "finding", title="Tiers, cheapest first")
-        for tier in settings.tiers:
-            table.add_row(tier.name, tier.model, tier.provider, found[tier.name])
-        Console().print(table)
-    return 0 if all(finding.startswith("ok") for finding in found.values()) else FAILED
+    return await check.run(given)
 
 
-async def _ping(settings: Settings) -> dict[str, str]:
-    """What each tier's provider says, by tier."""
-    found: dict[str, str] = {}
-    async with build_client() as client:
-        upstreams = build_upstreams(settings, client)
-        for tier in settings.tiers:
-            try:
-                models = await upstreams[tier.provider].ping(tier.timeouts)
-            except UpstreamError as exc:
-                found[tier.name] = exc.message
-                continue
-            listed = not models or tier.model in models
-            found[tier.name] = "ok" if listed else f"{tier.model} is not among its models"
-    return found
+def _completion(given: argparse.Namespace) -> int:
+    _print(completion(given.shell))
+    return DONE
+
+
+_COMMANDS: Mapping[str, Callable[[argparse.Namespace], Coroutine[None, None, int]]] = {
+    "serve": _serve,
+    "demo": _demo,
+    "warmup": _warmup,
+    "replay": _replay,
+    "records": _records,
+    "report": _report,
+    "check": _check,
+}
+_AT_ONCE: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "init": init.run,
+    "completion": _completion,
+}
+"""Those that wait at the terminal, or for nothing: an event loop would only be in the way."""
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """What answers requests and learns from them, made once, whoever brings them."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from app.lessons import Teacher
 from app.metrics import Metrics
 from app.policies import build_policies
 from app.policy import Policy
-from app.prices import price_of
+from app.prices import doubts, price_of
 from app.recorder import Recorder
 from app.retriever import Retriever
 from app.settings import Settings
@@ -38,6 +39,8 @@ from app.upstreams.access import access_of
 from app.upstreams.client import Upstream
 from app.upstreams.transport import build_client
 from app.wire import ChatRequest
+
+logger = logging.getLogger(__name__)
 
 DELIVERY_LIMIT_S = 5.0
 EXCERPT_CHARACTERS = 500
@@ -86,7 +89,9 @@ class Parts:
 
 def build_parts(settings: Settings) -> Parts:
     """Everything but the HTTP side. Errors: SettingsError."""
-    ladder = TierLadder(tuple(_priced(tier, settings) for tier in settings.tiers))
+    ladder = priced_ladder(settings)
+    for doubt in doubts(ladder.tiers):
+        logger.warning("prices: %s", doubt)
     policies = build_policies(settings)
     catalogue = Catalogue(
         ladder=ladder, policies=policies, default=settings.policy, aliases=settings.aliases
@@ -210,6 +215,11 @@ def _watch(metrics: Metrics, recorder: Recorder, outbox: Outbox, tracker: Tracke
     metrics.watch("outbox_bytes", lambda: outbox.bytes)
     metrics.watch("worker_alive", lambda: recorder.alive)
     metrics.watch_standing(tracker.gauges)
+
+
+def priced_ladder(settings: Settings) -> TierLadder:
+    """The tiers with every price that is known."""
+    return TierLadder(tuple(_priced(tier, settings) for tier in settings.tiers))
 
 
 def _priced(tier: Tier, settings: Settings) -> Tier:

@@ -15,6 +15,7 @@ from rich.progress import Progress
 
 from app.configuration import load_settings
 from app.errors import SettingsError
+from app.manual import add_command
 from app.offline_records import offline_records
 from app.remote_records import RemoteRecords
 from app.store.wanted import Wanted, moment_s
@@ -29,10 +30,23 @@ Advance = Callable[[int], None]
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `autoshift records`."""
     actions = parser.add_subparsers(required=True, metavar="export|import|delete")
-    export = actions.add_parser("export", help="write records as JSON lines")
+    export = add_command(
+        actions,
+        "export",
+        "write records as JSON lines",
+        examples=[
+            "records export saved.jsonl --config autoshift.yaml",
+            "records export --url http://127.0.0.1:8080 > saved.jsonl",
+        ],
+    )
     export.add_argument("file", nargs="?", type=Path, default=STANDARD, help="default: stdout")
     export.set_defaults(action=_export)
-    load = actions.add_parser("import", help="read such a file; what is there already stays")
+    load = add_command(
+        actions,
+        "import",
+        "read such a file; what is there already stays",
+        examples=["records import saved.jsonl --config autoshift.yaml --json"],
+    )
     load.add_argument("file", nargs="?", type=Path, default=STANDARD, help="default: stdin")
     load.add_argument(
         "--re-embed",
@@ -40,7 +54,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="make new vectors for those of another embedder, from the texts that were kept",
     )
     load.set_defaults(action=_import)
-    delete = actions.add_parser("delete", help="erase records, for good")
+    delete = add_command(
+        actions,
+        "delete",
+        "erase records, for good",
+        examples=[
+            "records delete --before 2026-01-01 --config autoshift.yaml",
+            "records delete --all --yes --url http://127.0.0.1:8080",
+        ],
+        failed="declined; nothing was erased",
+    )
     delete.add_argument("--decision", metavar="ID")
     delete.add_argument("--since", type=_moment, metavar="TIME", help="Unix time, or ISO 8601")
     delete.add_argument("--before", type=_moment, metavar="TIME", help="Unix time, or ISO 8601")

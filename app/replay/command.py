@@ -24,6 +24,7 @@ from app.settings import EmbedderSection
 SIMULATED = "simulated:"
 MOST_ORDERS = 1000
 MOST_POINTS = 100
+STANDARD = Path("-")
 _FILES = ".jsonl or .jsonl.gz: recorded answers, or one's own records as they were exported"
 _OF_RECORDINGS = ("tiers", "priors", "sweep", "plot", "scenario")
 
@@ -80,7 +81,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="the files are what --json wrote for several sets: their areas, pooled",
     )
     parser.add_argument("--seed", type=int, default=7, metavar="N", help="default: 7")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        type=Path,
+        const=STANDARD,
+        metavar="FILE",
+        help="write every figure there; without FILE, on stdout",
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw cost and accuracy")
 
 
@@ -164,6 +172,9 @@ def write(report: ReplayReport | OwnReport, given: argparse.Namespace) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
+    if path == STANDARD:
+        print(text, flush=True)  # noqa: T201
+        return
     try:
         path.write_text(f"{text}\n", encoding="utf-8")
     except OSError as exc:

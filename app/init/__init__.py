@@ -1,0 +1,1 @@
+"""A first configuration, written after a few questions."""
