@@ -15,7 +15,7 @@ import orjson
 import uvloop
 from rich.console import Console
 
-from app import logs, record_commands, report_command
+from app import explain_command, logs, record_commands, report_command
 from app.check import command as check
 from app.configuration import build_settings, load_settings, read_yaml
 from app.errors import GatewayError
@@ -137,6 +137,11 @@ async def _report(given: argparse.Namespace) -> int:
     return await report_command.run(given)
 
 
+async def _explain(given: argparse.Namespace) -> int:
+    logs.configure("WARNING")
+    return await explain_command.run(given)
+
+
 async def _check(given: argparse.Namespace) -> int:
     logs.configure("ERROR")
     return await check.run(given)
@@ -154,6 +159,7 @@ _COMMANDS: Mapping[str, Callable[[argparse.Namespace], Coroutine[None, None, int
     "replay": _replay,
     "records": _records,
     "report": _report,
+    "explain": _explain,
     "check": _check,
 }
 _AT_ONCE: Mapping[str, Callable[[argparse.Namespace], int]] = {

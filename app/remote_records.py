@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import IO
+from urllib.parse import quote
 
 import httpx
 
@@ -63,6 +64,14 @@ class RemoteRecords:
             raise StoreError(f"{self._url} does not tell reports")
         return report
 
+    async def explain(self, body: Json) -> Json:
+        """What would be done there with this chat request."""
+        return await self._ask("POST", {}, "explain", body)
+
+    async def decision(self, decision_id: str) -> Json:
+        """What was done there."""
+        return await self._ask("GET", {}, f"decisions/{quote(decision_id, safe='')}")
+
     async def _pages(self) -> AsyncGenerator[list[Json], None]:
         query = {"limit": str(PAGE_RECORDS), "order": "asc", "vectors": "true"}
         while True:
@@ -72,19 +81,23 @@ class RemoteRecords:
                 return
             query["after"] = page["last_id"]
 
-    async def _ask(self, method: str, query: Mapping[str, str], what: str = "records") -> Json:
+    async def _ask(
+        self, method: str, query: Mapping[str, str], what: str = "records", body: Json | None = None
+    ) -> Json:
         try:
             async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
-                reply = await http.request(method, f"{self._url}/v1/{what}", params=query)
-                body = reply.json()
+                reply = await http.request(
+                    method, f"{self._url}/v1/{what}", params=query, json=body
+                )
+                told = reply.json()
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise StoreDownError(f"{self._url} does not answer: {exc}") from exc
         except ValueError as exc:
             raise StoreError(f"{self._url} is no Autoshift gateway") from exc
-        if not isinstance(body, dict) or not reply.is_success:
-            error = body.get("error") if isinstance(body, dict) else None
+        if not isinstance(told, dict) or not reply.is_success:
+            error = told.get("error") if isinstance(told, dict) else None
             said = (
                 error.get("message") if isinstance(error, dict) else f"status {reply.status_code}"
             )
             raise StoreError(f"{self._url}: {said}")
-        return body
+        return told

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import shtab
 
-from app import record_commands, report_command
+from app import explain_command, record_commands, report_command
 from app.check import command as check
 from app.init import command as init
 from app.manual import add_command, epilog
@@ -123,6 +123,18 @@ def _add_learning(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         ],
     )
     replay.add_options(replayed)
+
+    explained = add_command(
+        commands,
+        "explain",
+        "say what would be done with a question, and why",
+        examples=[
+            'explain "What is 17 + 25?" --config autoshift.yaml',
+            'explain "What is 17 + 25?" --url http://127.0.0.1:8080 --keep-quality 0.9',
+            "explain --decision ID --config autoshift.yaml --json",
+        ],
+    )
+    explain_command.add_options(explained)
 
     records = add_command(
         commands,
