@@ -16,7 +16,7 @@ help:
 	@echo 'make test    format, lint, types, layers, tests, coverage; stops at the first failure'
 	@echo 'make test-long [PART="kills soak"] [SCALE=0.1]   what takes minutes: each part on its own, or all'
 	@echo 'make test-clients   seven real clients, Python and Node, against a running gateway'
-	@echo 'make bench   how much later the first words arrive than from the provider itself'
+	@echo 'make bench   what routing costs beside a bare proxy: CPU, latency, memory; ten minutes'
 	@echo 'make pins    resolve the dependencies again into $(PINS); needs uv'
 	@echo 'make clean   remove .venv and what tools left behind; records in data/ stay'
 	@echo 'All need Python 3.11, 3.12 or 3.13; name another one with PYTHON=python3.12'
@@ -40,7 +40,7 @@ test: $(STAMP)
 	@echo '[6/6] coverage' && $(BIN)/coverage report
 
 bench: $(STAMP)
-	$(BIN)/python -m tests.bench.first_token
+	$(BIN)/python -m tests.bench $(OPTIONS)
 
 test-long: $(STAMP)
 	$(BIN)/python -m tests.long $(PART) --scale $(SCALE) $(OPTIONS)
