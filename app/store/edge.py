@@ -22,7 +22,6 @@ from app.store.engine import (
     engine_errors,
     latest,
     load_shard,
-    nearest,
     updates_of,
 )
 from app.store.generations import Generations, size_bytes
@@ -32,10 +31,10 @@ from app.store.protocol import (
     Delete,
     Operation,
     is_point_id,
-    neighbours_of,
     record_of,
     stored_of,
 )
+from app.store.searching import Searching
 from app.store.wanted import Stored, Wanted
 
 logger = logging.getLogger(__name__)
@@ -72,6 +71,7 @@ class EdgeStore:
         self._lock = DirectoryLock(path)
         self._generations = Generations(path / "edge")
         self._shard: EdgeShard | None = None
+        self._searching = Searching()
         self._writing = threading.Lock()
         self._renewing = threading.Lock()
         self._since_copy: deque[UpdateOperation] | None = None
@@ -90,11 +90,8 @@ class EdgeStore:
     async def search(
         self, vector: Vector, *, tenant: str, embedder: str, limit: int
     ) -> list[Neighbour]:
-        with engine_errors("search"):
-            request = nearest(vector, tenant=tenant, embedder=embedder, limit=limit)
-            points = self._open_shard().query(request)
-        rows = ((point.score, point.payload) for point in points)
-        return neighbours_of(rows, tenant=tenant, embedder=embedder)
+        found = self._searching.nearest
+        return found(self._open_shard(), vector, tenant=tenant, embedder=embedder, limit=limit)
 
     async def write(self, operations: Sequence[Operation]) -> None:
         await to_thread.run_sync(self._write, operations)
@@ -182,6 +179,7 @@ class EdgeStore:
         self._generations.remove_others()
         info = shard.info()
         self._new_records = info.points_count - info.indexed_vectors_count
+        self._searching.open(shard)
         self._shard = shard
         return shard
 
@@ -208,11 +206,11 @@ class EdgeStore:
             if any(isinstance(operation, Delete) for operation in operations):
                 self._generations.note_erased(still=True)
                 self._erases_since_copy = True
-            for update in updates:
-                with engine_errors("write"):
+            with self._searching.writing(operations), engine_errors("write"):
+                for update in updates:
                     shard.update(update)
-                if self._since_copy is not None:
-                    self._since_copy.append(update)
+                    if self._since_copy is not None:
+                        self._since_copy.append(update)
             # A record that is noted on leaves the index too, until the next upkeep.
             self._new_records += len(operations)
 

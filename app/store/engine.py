@@ -98,14 +98,14 @@ def updates_of(operations: Sequence[Operation], dimension: int) -> list[UpdateOp
     ]
 
 
-def nearest(vector: Vector, *, tenant: str, embedder: str, limit: int) -> QueryRequest:
-    """Ask for the points most similar to this vector."""
+def nearest(vector: Vector, *, words: Mapping[str, str], limit: int) -> QueryRequest:
+    """Ask for the points most similar to this vector, of those whose payload has these words."""
     return QueryRequest(
         limit=limit,
         # The stub says list; an array is taken as well, and much faster.
         query=Query.Nearest(vector, using=VECTOR_NAME),  # type: ignore[arg-type]
-        filter=Filter(must=[_is("tenant", tenant), _is("embedder", embedder)]),
-        with_payload=True,
+        filter=Filter(must=[_is(place, word) for place, word in words.items()]) if words else None,
+        with_payload=False,
     )
 
 

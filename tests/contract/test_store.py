@@ -117,6 +117,33 @@ async def test_a_record_comes_back_as_it_was(stores: Stores) -> None:
         assert await store.get("no such id", tenant="local") is None
 
 
+async def test_what_was_found_once_is_found_with_what_became_known_since(stores: Stores) -> None:
+    kept = record()
+    async with stores.open() as store:
+        await store.write([insert(kept, direction(1))])
+        (before,) = await store.search(direction(0), tenant="local", embedder=EMBEDDER, limit=2)
+        await store.write([note(kept, "e1", evidence())])
+        (after,) = await store.search(direction(0), tenant="local", embedder=EMBEDDER, limit=2)
+        assert (before.record.evidence, after.record.evidence) == ({}, {"e1": evidence()})
+        await store.write([Delete(kept.id, "local")])
+        assert await found(store) == []
+
+
+async def test_whoever_comes_later_takes_no_place_among_the_neighbours(stores: Stores) -> None:
+    kept = [record(), record()]
+    async with stores.open() as store:
+        await store.write([insert(each, direction(50)) for each in kept])
+        assert len(await found(store, limit=2)) == 2
+        others = [record(tenant="other"), record(embedder="another-8"), record(tenant="third")]
+        await store.write([insert(each, direction(0)) for each in others])
+        assert set(await found(store, limit=2)) == {each.id for each in kept}
+        assert await found(store, tenant="other", limit=2) == [others[0].id]
+        assert await found(store, embedder="another-8", limit=2) == [others[1].id]
+        assert await found(store, tenant="nobody", limit=2) == []
+    async with stores.open() as store:
+        assert set(await found(store, limit=2)) == {each.id for each in kept}
+
+
 async def test_an_insert_never_overwrites(stores: Stores) -> None:
     first = record(task="first")
     second = record(first.id, task="second")
