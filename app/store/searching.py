@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TypeAlias
 from uuid import UUID
 
 import orjson
@@ -12,6 +13,8 @@ from qdrant_edge import EdgeShard, FacetRequest
 from app.records import Neighbour, Record, Vector, record_from_payload
 from app.store.engine import engine_errors, nearest
 from app.store.protocol import Insert, Operation
+
+PointId: TypeAlias = int | UUID | str  # the engine gives UUIDs back as objects
 
 DECODED_RECORDS = 8192
 """How many records are kept as objects: about 5 kB each."""
@@ -29,7 +32,7 @@ class Searching:
 
     def __init__(self, decoded_records: int = DECODED_RECORDS) -> None:
         self._decoded_records = decoded_records
-        self._decoded: OrderedDict[str, Record] = OrderedDict()
+        self._decoded: OrderedDict[PointId, Record] = OrderedDict()
         self._met: dict[str, set[str]] = {name: set() for name in CONDITIONS}
         self._writes = 0
         self._guard = threading.Lock()
@@ -57,7 +60,7 @@ class Searching:
             with self._guard:
                 self._writes += 1
                 for operation in operations:
-                    self._decoded.pop(operation.id, None)
+                    self._decoded.pop(UUID(operation.id), None)
 
     def nearest(
         self, shard: EdgeShard, vector: Vector, *, tenant: str, embedder: str, limit: int
@@ -67,29 +70,29 @@ class Searching:
         asked = {name: value for name, value in wanted.items() if self._met[name] != {value}}
         with engine_errors("search"):
             points = shard.query(nearest(vector, words=asked, limit=limit))
-            records = self._records(shard, [str(point.id) for point in points])
+            records = self._records(shard, [point.id for point in points])
         found = []
         for point, record in zip(points, records, strict=True):
             if record is not None and (record.tenant, record.embedder) == (tenant, embedder):
                 found.append(Neighbour(point.score, record))
         return found
 
-    def _records(self, shard: EdgeShard, ids: Sequence[str]) -> list[Record | None]:
+    def _records(self, shard: EdgeShard, ids: Sequence[PointId]) -> list[Record | None]:
         """These records, None for rows that are none."""
         with self._guard:
             known = {name: record for name in ids if (record := self._decoded.get(name))}
             for name in known:
                 self._decoded.move_to_end(name)
             writes = self._writes
-        missing: list[int | UUID | str] = [name for name in ids if name not in known]
+        missing: list[PointId] = [name for name in ids if name not in known]
         if missing:
             rows = shard.retrieve(missing, with_payload=True, with_vector=False)
-            read = {str(row.id): record_from_payload(row.payload) for row in rows}
+            read = {row.id: record_from_payload(row.payload) for row in rows}
             known |= {name: record for name, record in read.items() if record is not None}
             self._keep(known, writes)
         return [known.get(name) for name in ids]
 
-    def _keep(self, records: Mapping[str, Record], writes: int) -> None:
+    def _keep(self, records: Mapping[PointId, Record], writes: int) -> None:
         """Keep them, unless something was written since: it may have been read too early."""
         with self._guard:
             if writes == self._writes:
