@@ -13,8 +13,8 @@ _SEPARATORS = tuple((mark.encode(), b"\\u%04x" % ord(mark)) for mark in "\u2028\
 def event_line(data: Json) -> bytes:
     """One server-sent event. Unicode's line separators are escaped: some readers split by them."""
     line = dump_json(data)
-    for raw, escaped in _SEPARATORS:
-        if raw in line:
+    if not line.isascii():
+        for raw, escaped in _SEPARATORS:
             line = line.replace(raw, escaped)
     return b"data: " + line + b"\n\n"
 
@@ -32,6 +32,9 @@ def pieces(chunk: Json) -> Iterator[Json]:
     calls = delta.get("tool_calls") or []
     content = delta.get("content") or ""
     arguments = (calls[0].get("function") or {}).get("arguments") or "" if len(calls) == 1 else ""
+    if len(content) <= PIECE_CHARACTERS and len(arguments) <= PIECE_CHARACTERS:
+        yield chunk
+        return
     first_content, *more_content = _cut(content)
     first_arguments, *more_arguments = _cut(arguments)
     if more_content:
