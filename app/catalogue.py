@@ -67,13 +67,13 @@ class Catalogue:
         names += [name for tier in self._ladder for name in (tier.name, tier.model)]
         return list(dict.fromkeys([*names, *self._aliases]))
 
-    def route(self, request: ChatRequest) -> Route:
-        """What the request's `model` asks for.
+    def route(self, request: ChatRequest, default: str | None = None) -> Route:
+        """What the request's `model` asks for; `default` is the policy behind a bare `auto`.
 
         Errors: UnknownModelError; RequestError where no tier can serve the request, or nothing
         would heed its dial.
         """
-        route = self._route(request)
+        route = self._route(request, default or self._default)
         dial = request.extension.dial
         if dial is not None and not has_dial(route.policy):
             raise RequestError(
@@ -89,11 +89,11 @@ class Catalogue:
         found = {tier.name: why_not(tier, request) for tier in self._ladder}
         return {name: why for name, why in found.items() if why is not None}
 
-    def _route(self, request: ChatRequest) -> Route:
+    def _route(self, request: ChatRequest, default: str) -> Route:
         name = self._aliases.get(request.model, request.model)
         if name == AUTO or name.startswith(f"{AUTO}:"):
             asked = request.extension.policy or name.removeprefix(AUTO).removeprefix(":")
-            return Route(self._policy(asked or self._default), self._able(request), "routed")
+            return Route(self._policy(asked or default), self._able(request), "routed")
         for tier in self._ladder:
             if name in {tier.name, tier.model}:
                 only = self._ladder.only(frozenset({tier.name}))

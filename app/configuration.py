@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from typing_extensions import override
 
 from app.errors import SettingsError
+from app.key_settings import Key
 from app.settings import PREFIX, Provider, Settings
 from app.tiers import Tier
 
@@ -63,9 +64,22 @@ def secret(variable: str | None, *, wanted_by: str) -> SecretStr | None:
     return SecretStr(value)
 
 
+def secrets_in(variables: Sequence[str], *, wanted_by: str) -> list[tuple[str, SecretStr]]:
+    """The secrets in those of these variables that are set, by their names.
+
+    Errors: SettingsError when none is.
+    """
+    found = [(name, os.environ.get(name, "").strip()) for name in variables]
+    secrets = [(name, SecretStr(value)) for name, value in found if value]
+    if not secrets:
+        raise SettingsError(
+            f"{wanted_by}: the environment variable {' or '.join(variables)} is not set; "
+            f"export {variables[0]}=…"
+        )
+    return secrets
+
+
 _LATER_KEYS = {
-    "keys": "client keys",
-    "limits": "limits",
     "mode": "shadow mode",
 }
 
@@ -162,7 +176,7 @@ def _one_line(exc: ValidationError) -> str:
     return (f"{path}: {message}" if path else message) + more
 
 
-_LISTED: Mapping[str, type[BaseModel]] = {"tiers": Tier, "providers": Provider}
+_LISTED: Mapping[str, type[BaseModel]] = {"tiers": Tier, "providers": Provider, "keys": Key}
 
 
 def _known_keys(path: tuple[int | str, ...]) -> list[str]:

@@ -4,6 +4,8 @@ GatewayError
 ├── RequestError                the client's request is wrong
 │   ├── InvalidJsonError        … not JSON we accept
 │   ├── NotYetError             … asks for what a later version brings
+│   ├── UnknownKeyError         … comes with no key that we know
+│   ├── PermissionDeniedError   … asks for what its key may not
 │   ├── UnknownModelError       … names a model that is neither a policy, a tier nor a tier's model
 │   ├── NotFoundError           … names a path or a decision that does not exist
 │   ├── MethodError             … uses another HTTP method than the path has
@@ -59,6 +61,14 @@ class InvalidJsonError(RequestError):
 
 class NotYetError(RequestError):
     code = "unsupported_parameter"
+
+
+class UnknownKeyError(RequestError):
+    code = "invalid_api_key"
+
+
+class PermissionDeniedError(RequestError):
+    code = "permission_denied"
 
 
 class UnknownModelError(RequestError):

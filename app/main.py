@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from app.api.auth import ADMIN_RIGHTS, RIGHTS, Gate
 from app.api.chat import ChatEndpoint, chat_router
 from app.api.decisions import decisions_router
 from app.api.door import guard
@@ -18,8 +18,7 @@ from app.api.openapi import openapi_router
 from app.api.ops import ops_router
 from app.api.passthrough import Passthrough
 from app.api.records import records_router
-from app.api.report import report_router
-from app.api.story import TENANT
+from app.api.report import EVERYBODY, report_router
 from app.archive import Archive
 from app.configuration import load_settings
 from app.explaining import Explainer
@@ -67,7 +66,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         keep_comments=settings.records.text != "none",
     )
     archive = Archive(recorder=recorder, store=parts.store, outbox=parts.outbox)
-    restart = Restart(archive=archive, audience=parts.audience, tenants=(TENANT,))
+    restart = Restart(
+        archive=archive, audience=parts.audience, tenants=sorted(parts.keyring.tenants)
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
@@ -75,28 +76,33 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
 
     app = FastAPI(title="Autoshift", lifespan=lifespan, openapi_url=None)
-    app.state.admin = FastAPI(title="Autoshift, for its operators", openapi_url=None)
-    app.include_router(
-        openapi_router(version=version("autoshift"), passthrough=settings.passthrough)
-    )
+    admin = FastAPI(title="Autoshift, for its operators", openapi_url=None)
+    gate = Gate(lambda: parts.keyring, rights=RIGHTS, usual="user")
+    admin_gate = Gate(lambda: parts.keyring, rights=ADMIN_RIGHTS, usual="admin")
     plain: dict[str, ASGIApp] = {
-        "chat/completions": chat,
-        "explain": explain,
+        "/chat/completions": chat,
+        "/explain": explain,
         **_passthrough(settings, parts.upstreams),
     }
+    described = openapi_router(version=version("autoshift"), passthrough=settings.passthrough)
+    gate.add_all(app, described)
     for prefix in ("/v1", ""):
         for path, endpoint in plain.items():
-            app.router.routes.append(Route(f"{prefix}/{path}", endpoint, methods=["POST"]))
-        app.include_router(chat_router(catalogue, time.time()), prefix=prefix)
-        app.include_router(decisions_router(recorder), prefix=prefix)
-        app.include_router(feedback_router(feedback), prefix=prefix)
-        app.include_router(records_router(archive), prefix=prefix)
-        for application, tenant in ((app, TENANT), (app.state.admin, None)):
-            told = report_router(parts.tracker, tenant, simulated=settings.simulated)
-            application.include_router(told, prefix=prefix)
-    for application in (app, app.state.admin):
-        application.include_router(ops_router(recorder, parts.metrics))
-        guard(application, settings.server, new_id)
+            gate.add(app, path, endpoint, frozenset({"POST"}), prefix)
+        for router in (
+            chat_router(catalogue, time.time()),
+            decisions_router(recorder),
+            feedback_router(feedback),
+            records_router(archive),
+            report_router(parts.tracker, usual=None, simulated=settings.simulated),
+        ):
+            gate.add_all(app, router, prefix)
+        everybodys = report_router(parts.tracker, usual=EVERYBODY, simulated=settings.simulated)
+        admin_gate.add_all(admin, everybodys, prefix)
+    for application, keeper in ((app, gate), (admin, admin_gate)):
+        keeper.add_all(application, ops_router(recorder, parts.metrics))
+        guard(application, settings.server, new_id, keyed=not parts.keyring.empty)
+    app.state.admin = admin
     return app
 
 
@@ -107,7 +113,7 @@ def _passthrough(settings: Settings, upstreams: Mapping[str, Upstream]) -> dict[
         for tier in sorted(settings.tiers, key=lambda tier: tier.timeouts.first_byte_s)
     }
     return {
-        endpoint: Passthrough(
+        f"/{endpoint}": Passthrough(
             endpoint=endpoint,
             upstream=upstreams[provider],
             timeouts=patience.get(provider, Timeouts()),

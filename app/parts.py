@@ -23,6 +23,7 @@ from app.generator import UpstreamGenerator
 from app.judge.arbiter import arbiter_rule
 from app.judge.checks import CHECKS
 from app.judge.llm import LlmJudge
+from app.keyring import Keyring, build_keyring
 from app.lessons import Teacher
 from app.metrics import Metrics
 from app.policies import build_policies
@@ -59,6 +60,7 @@ class Parts:
     """What answers requests and learns from them, whoever brings them: HTTP, or a command."""
 
     settings: Settings
+    keyring: Keyring
     ladder: TierLadder
     client: httpx.AsyncClient
     upstreams: Mapping[str, Upstream]
@@ -96,6 +98,7 @@ def build_parts(settings: Settings) -> Parts:
     catalogue = Catalogue(
         ladder=ladder, policies=policies, default=settings.policy, aliases=settings.aliases
     )
+    keyring = build_keyring(settings.keys)
     client = build_client()
     upstreams = build_upstreams(settings, client)
     clock = SystemClock()
@@ -142,11 +145,12 @@ def build_parts(settings: Settings) -> Parts:
         recorder=recorder,
         clock=clock,
         rng=Random(settings.seed),  # noqa: S311 - chooses tiers, guards nothing
-        max_calls=settings.max_calls,
+        max_calls=settings.limits.max_calls,
         keep_text=_text_keeper(settings),
     )
     return Parts(
         settings=settings,
+        keyring=keyring,
         ladder=ladder,
         client=client,
         upstreams=upstreams,

@@ -62,7 +62,7 @@ def host_not_allowed(host: str) -> Refusal:
     return Refusal(
         403,
         "host_not_allowed",
-        f"the Host {host[:100]!r} is not served on a loopback address; "
-        "use localhost, 127.0.0.1 or [::1] in base_url",
+        f"the Host {host[:100]!r} is not served here; use localhost, 127.0.0.1 or [::1] in "
+        "base_url, or list it under server.hosts",
         kind="permission_denied",
     )

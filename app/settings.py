@@ -3,20 +3,21 @@
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
 from app.dials import DIAL_MAX, DIALS, Dial, DialName
 from app.extension import StreamMode
+from app.key_settings import Key, Limits
+from app.section import LOOPBACK, Name, Section
 from app.tiers import Positive, Tier, TierLadder
 
 PREFIX = "AUTOSHIFT_"
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 Port = Annotated[int, Field(ge=0, le=65535)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Origin = Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*://[^/\s*]+$")]
+HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$|^\[[0-9A-Fa-f:.]+\]$")]
 Endpoint: TypeAlias = Literal[
     "embeddings", "completions", "moderations", "responses", "images/generations", "audio/speech"
 ]
@@ -49,10 +50,6 @@ _NOT_EXTRA = frozenset(
 )
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 class Admin(Section):
     host: str = "127.0.0.1"
     port: Port = 9090
@@ -62,7 +59,8 @@ class Server(Section):
     """Where to listen. `deadline_s` bounds a request until its answer streams live.
 
     `body_s` is what an upload may take, and a second more for each 64 KiB. `cors` lists the
-    origins whose pages may ask.
+    origins whose pages may ask. `hosts` are names it is reached by, besides this machine's own;
+    where there are keys and no such names, any is served. `admin` is for those who operate it.
     """
 
     host: str = "127.0.0.1"
@@ -74,16 +72,12 @@ class Server(Section):
     body_bytes: Annotated[int, Field(gt=0)] = 32 * 1024 * 1024
     body_s: Positive = 10.0
     cors: tuple[Origin, ...] = ()
+    hosts: tuple[HostName, ...] = ()
 
-    @model_validator(mode="after")
-    def _loopback(self) -> "Server":
-        for host in (self.host, self.admin.host if self.admin else self.host):
-            if host not in LOOPBACK:
-                raise ValueError(
-                    f"host {host!r} is not a loopback address, and there are no keys: whoever "
-                    "reaches it could spend your money. Not yet: keys, to bind other addresses"
-                )
-        return self
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The hosts that are bound."""
+        return (self.host,) if self.admin is None else (self.host, self.admin.host)
 
 
 class Provider(Section):
@@ -96,8 +90,8 @@ class Provider(Section):
     base_url: Annotated[str, Field(pattern=r"^https?://[^@\s]+$")]
     api_key_env: str | None = None
     auth: Auth = "bearer"
-    headers: dict[HeaderName, HeaderValue] = {}
-    query: dict[str, str] = {}
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
+    query: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _said_once(self) -> "Provider":
@@ -228,7 +222,8 @@ class Settings(BaseSettings):
     embedder: EmbedderSection = EmbedderSection()
     store: StoreSection = StoreSection()
     records: RecordsSection = RecordsSection()
-    max_calls: Annotated[int, Field(ge=1, le=64)] = 8
+    keys: tuple[Key, ...] = ()
+    limits: Limits = Limits()
     seed: int | None = None
     simulated: bool = False
 
@@ -248,6 +243,20 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file, which arrives as init arguments."""
         return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _guarded(self) -> "Settings":
+        names = [key.name for key in self.keys]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"keys: the name {min(twice)!r} is used twice")
+        open_to = [host for host in self.server.addresses if host not in LOOPBACK]
+        if open_to and not self.keys:
+            raise ValueError(
+                f"server: host {open_to[0]!r} is not a loopback address, and there are no keys: "
+                "whoever reaches it could spend your money; add keys, or bind 127.0.0.1"
+            )
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":

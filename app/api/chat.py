@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from app.api.auth import caller_of
 from app.api.body import ClientLeft, cancel_when_gone, headers_of, read_body
 from app.api.render import send_error
 from app.api.replies import QUIET_S, JsonReply, Reply, SseReply
@@ -19,13 +20,13 @@ from app.errors import GatewayError, UnknownModelError
 from app.events import Order
 from app.explaining import Explainer
 from app.extension import StreamMode
+from app.keyring import Caller
 from app.settings import Server
 from app.transmission import Transmission
 from app.wire import parse_request
 
 logger = logging.getLogger(__name__)
 
-TENANT = "local"
 REPLY_RESERVE_S = 2.0
 
 
@@ -57,7 +58,7 @@ class ChatEndpoint:
         try:
             headers = headers_of(scope)
             raw = await read_body(receive, headers, self._server.body_bytes)
-            order = self.order(request_id, raw, headers)
+            order = self.order(request_id, raw, headers, caller_of(scope))
         except ClientLeft:
             return
         except GatewayError as exc:
@@ -72,15 +73,16 @@ class ChatEndpoint:
             serving.add_done_callback(lambda _: attending.cancel())
             serving.add_done_callback(lambda _: keeping.cancel())
 
-    def order(self, request_id: str, raw: bytes, headers: dict[str, str]) -> Order:
+    def order(self, request_id: str, raw: bytes, headers: dict[str, str], caller: Caller) -> Order:
         """What these bytes and headers ask for. Errors: RequestError, and its kind."""
         request = parse_request(raw, headers)
-        route = self._catalogue.route(request)
+        route = self._catalogue.route(request, caller.policy)
         # A stream is kept alive, so its client's patience does not end; a plain reply's does.
         patient_s = math.inf if request.stream else within_s(patience_s(headers))
         return Order(
             id=request_id,
-            tenant=TENANT,
+            tenant=caller.tenant,
+            principal=caller.name,
             request=request,
             policy=route.policy,
             ladder=route.ladder,

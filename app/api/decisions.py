@@ -3,7 +3,8 @@
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from app.api.story import TENANT, json_reply, no_decision
+from app.api.auth import Asking
+from app.api.story import json_reply, no_decision
 from app.explaining import story
 from app.recorder import Recorder
 
@@ -13,8 +14,8 @@ def decisions_router(recorder: Recorder) -> APIRouter:
     router = APIRouter()
 
     @router.get("/decisions/{decision_id}")
-    async def get_decision(decision_id: str) -> Response:
-        record = await recorder.get(decision_id, tenant=TENANT)
+    async def get_decision(decision_id: str, caller: Asking) -> Response:
+        record = await recorder.get(decision_id, tenant=caller.tenant)
         if record is None:
             raise no_decision(decision_id)
         return json_reply(story(record))

@@ -13,10 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.body import PacedUploads
-from app.api.origins import Cors, LoopbackHosts
+from app.api.origins import Cors, Hosts
 from app.api.render import Headers, envelope, error_headers, send_error, status_of
 from app.errors import GatewayError, MethodError, NotFoundError, RequestError
-from app.settings import LOOPBACK, Endpoint, Server
+from app.settings import Endpoint, Server
 
 logger = logging.getLogger(__name__)
 
@@ -25,16 +25,19 @@ _SUPPORTED = (
 )
 
 
-def guard(app: FastAPI, server: Server, new_id: Callable[[], str]) -> None:
-    """Let no error of the framework's own out, and nothing in that HTTP or a browser should not."""
+def guard(app: FastAPI, server: Server, new_id: Callable[[], str], *, keyed: bool) -> None:
+    """Let no error of the framework's own out, and nothing in that HTTP or a browser should not.
+
+    `keyed`: whoever asks needs a key, which no page of another site has.
+    """
     app.router.redirect_slashes = False
     # The last one added is the first one asked.
     app.add_middleware(WithoutTrailingSlash)
     app.add_middleware(PacedUploads, start_s=server.body_s)
     if server.cors:
         app.add_middleware(Cors, origins=server.cors)
-    if server.host in LOOPBACK:
-        app.add_middleware(LoopbackHosts)
+    if server.hosts or not keyed:
+        app.add_middleware(Hosts, names=server.hosts)
     app.add_middleware(Bugs)
     app.add_middleware(Stamp, new_id=new_id)
     app.add_exception_handler(GatewayError, _gateway_error)

@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 
 from starlette.types import Receive, Scope, Send
 
+from app.api.auth import caller_of
 from app.api.body import ClientLeft, headers_of, read_body
 from app.api.render import send_error, send_json
 from app.errors import GatewayError
 from app.events import Order
 from app.explaining import Explainer
 from app.jsontext import dump_json
+from app.keyring import Caller
 
 
 class ExplainEndpoint:
@@ -19,7 +21,7 @@ class ExplainEndpoint:
         self,
         *,
         explainer: Explainer,
-        order: Callable[[str, bytes, dict[str, str]], Order],
+        order: Callable[[str, bytes, dict[str, str], Caller], Order],
         new_id: Callable[[], str],
         body_bytes: int,
         simulated: bool,
@@ -37,7 +39,8 @@ class ExplainEndpoint:
         try:
             headers = headers_of(scope)
             raw = await read_body(receive, headers, self._body_bytes)
-            told = await self._explainer.explain(self._order(request_id, raw, headers))
+            order = self._order(request_id, raw, headers, caller_of(scope))
+            told = await self._explainer.explain(order)
         except ClientLeft:
             return
         except GatewayError as exc:

@@ -1,18 +1,21 @@
 """`POST /v1/feedback`: what became known about an answer: right or wrong, a score, a comment."""
 
 import re
+from dataclasses import replace
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from app.answers import Answer
+from app.api.auth import Asking
 from app.api.body import ClientLeft
 from app.api.fields import Fields, NoReply, body_of
-from app.api.story import TENANT, json_reply, no_decision
+from app.api.story import json_reply, no_decision
 from app.audience import Audience
 from app.clock import Clock
 from app.errors import OutboxError, RequestError
 from app.judge.agreement import final_answer
+from app.keyring import Caller
 from app.recorder import Recorder
 from app.records import Evidence, Record
 
@@ -47,7 +50,7 @@ class Feedback:
         self._clock = clock
         self._keep_comments = keep_comments
 
-    async def take(self, fields: Fields) -> dict[str, object]:
+    async def take(self, fields: Fields, caller: Caller) -> dict[str, object]:
         """What the client is told of it.
 
         A word that its author has just said about the decision is not kept twice: clients that
@@ -57,8 +60,11 @@ class Feedback:
         decision = fields.text("decision", most=NAME_CHARACTERS)
         if decision is None:
             raise RequestError("decision is missing", code="missing_parameter", param="decision")
-        said = _evidence(fields, self._clock.time_s(), keep_comments=self._keep_comments)
-        record = await self._recorder.get(decision, tenant=TENANT)
+        said = replace(
+            _evidence(fields, self._clock.time_s(), keep_comments=self._keep_comments),
+            principal=caller.name,
+        )
+        record = await self._recorder.get(decision, tenant=caller.tenant)
         if record is None:
             raise no_decision(decision, param="decision")
         if not _repeats(said, record):
@@ -80,7 +86,7 @@ class Feedback:
                 code="too_much_feedback",
                 param="decision",
             )
-        if not self._recorder.note(record.id, TENANT, said):
+        if not self._recorder.note(record.id, record.tenant, said):
             raise OutboxError("the feedback could not be written down; send it again later")
 
 
@@ -89,12 +95,12 @@ def feedback_router(feedback: Feedback) -> APIRouter:
     router = APIRouter()
 
     @router.post("/feedback")
-    async def give_feedback(request: Request) -> Response:
+    async def give_feedback(request: Request, caller: Asking) -> Response:
         try:
             given = await body_of(request, BODY_BYTES)
         except ClientLeft:
             return NoReply()
-        return json_reply(await feedback.take(Fields(given, _KNOWN)))
+        return json_reply(await feedback.take(Fields(given, _KNOWN), caller))
 
     return router
 

@@ -10,6 +10,7 @@ from app.jsontext import Json
 
 VERSION = "3.1.0"
 PREFIXES = ("/v1", "")
+TENANT: Json = {**STRING, "description": "For keys with the role admin: whose, if not one's own"}
 
 
 def openapi_router(*, version: str, passthrough: Iterable[str]) -> APIRouter:
@@ -133,6 +134,7 @@ _SERVED: Json = {
             "One's own records, the newest first",
             _reply("A page of them", ref("Records")),
             parameters=_query(
+                tenant=TENANT,
                 limit={**INTEGER, "minimum": 1, "maximum": 100, "default": 20},
                 after={**STRING, "description": "The id that the page before ended with"},
                 order={"enum": ["desc", "asc"]},
@@ -150,6 +152,7 @@ _SERVED: Json = {
             "Erase one's own records",
             _reply("They are erased", ref("Erased")),
             parameters=_query(
+                tenant=TENANT,
                 decision=STRING,
                 since=MOMENT,
                 before=MOMENT,

@@ -22,23 +22,32 @@ EXPOSED = ", ".join(
     )
 )
 
+_PORT = re.compile(rb":\d+$")
 _LOOPBACK_HOST = re.compile(rb"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?", re.IGNORECASE)
 
 
-class LoopbackHosts:
-    """Refuses other names: a page can let its own resolve to this machine (DNS rebinding)."""
+class Hosts:
+    """Serves this machine's own names, and `names`, under any port.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Others are refused: a page can let its own resolve to this machine (DNS rebinding).
+    """
+
+    def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
         self._app = app
+        self._names = frozenset(name.lower().encode() for name in names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what names this machine; HTTP/1.0 may name nobody, and no browser speaks it."""
+        """Pass on what names one of them; HTTP/1.0 may name nobody, and no browser speaks it."""
         fields = scope["headers"] if scope["type"] == "http" else ()
         for name, host in fields:
-            if name == b"host" and not _LOOPBACK_HOST.fullmatch(host):
+            if name == b"host" and not self._serves(host):
                 await send_refusal(send, host_not_allowed(host.decode("latin-1")))
                 return
         await self._app(scope, receive, send)
+
+    def _serves(self, host: bytes) -> bool:
+        named = _PORT.sub(b"", host.lower())
+        return named in self._names or _LOOPBACK_HOST.fullmatch(host) is not None
 
 
 class Cors:

@@ -3,13 +3,15 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from app.api.auth import Asking, tenant_of
 from app.api.body import ClientLeft
 from app.api.fields import Fields, NoReply, body_of, query_of
-from app.api.story import TENANT, json_reply
+from app.api.story import json_reply
 from app.archive import Archive
 from app.errors import RequestError
 from app.explaining import story
 from app.jsontext import Json
+from app.keyring import Caller
 from app.record_files import encoded
 from app.store.wanted import Wanted
 
@@ -19,21 +21,22 @@ PAGE_RECORDS_MOST = 100
 NAME_CHARACTERS = 256
 
 _WORDS = ("policy", "tier", "task", "conversation", "principal")
-_LISTING = ("limit", "after", "since", "until", "order", "vectors", *_WORDS)
+_LISTING = ("tenant", "limit", "after", "since", "until", "order", "vectors", *_WORDS)
 _ERASING = ("decision", "since", "before", "conversation", "principal")
 _ORDERS = ("desc", "asc")
 
 
 def records_router(archive: Archive) -> APIRouter:
-    """Both routes; neither tells or touches another tenant's records."""
+    """Both routes; neither tells or touches another tenant's records, but for an admin."""
     router = APIRouter()
 
     @router.get("/records")
-    async def list_records(request: Request) -> Response:
-        return json_reply(await _page(archive, Fields(query_of(request), _LISTING, query=True)))
+    async def list_records(request: Request, caller: Asking) -> Response:
+        fields = Fields(query_of(request), _LISTING, query=True)
+        return json_reply(await _page(archive, fields, caller))
 
     @router.delete("/records")
-    async def erase_records(request: Request) -> Response:
+    async def erase_records(request: Request, caller: Asking) -> Response:
         try:
             body = await body_of(request, BODY_BYTES) if _has_body(request) else {}
         except ClientLeft:
@@ -41,19 +44,20 @@ def records_router(archive: Archive) -> APIRouter:
         query = query_of(request)
         if query and body:
             raise RequestError("say what to erase in the query or in the body, not in both")
-        wanted = _to_erase(Fields(body or query, (*_ERASING, "all"), query=not body))
+        fields = Fields(body or query, (*_ERASING, "all", "tenant"), query=not body)
+        wanted = _to_erase(fields, caller)
         erased = await archive.erase(wanted)
         return json_reply({"object": "autoshift.records.deleted", "deleted": erased})
 
     return router
 
 
-async def _page(archive: Archive, fields: Fields) -> Json:
+async def _page(archive: Archive, fields: Fields, caller: Caller) -> Json:
     """Source: OpenAI's lists; the newest first unless `order` is asc."""
     vectors = fields.boolean("vectors") is True
     limit = fields.count("limit", 1, PAGE_RECORDS_MOST)
     wanted = Wanted(
-        TENANT,
+        tenant_of(caller, fields.text("tenant", most=NAME_CHARACTERS)),
         since_s=fields.moment_s("since"),
         before_s=fields.moment_s("until"),
         policy=fields.text("policy", most=NAME_CHARACTERS),
@@ -82,7 +86,7 @@ async def _page(archive: Archive, fields: Fields) -> Json:
     }
 
 
-def _to_erase(fields: Fields) -> Wanted:
+def _to_erase(fields: Fields, caller: Caller) -> Wanted:
     """Errors: RequestError where everything would be erased without being asked for."""
     every = fields.boolean("all")
     filters = [name for name in _ERASING if fields.has(name)]
@@ -95,7 +99,7 @@ def _to_erase(fields: Fields) -> Wanted:
             param="all",
         )
     return Wanted(
-        TENANT,
+        tenant_of(caller, fields.text("tenant", most=NAME_CHARACTERS)),
         id=fields.text("decision", most=NAME_CHARACTERS),
         since_s=fields.moment_s("since"),
         before_s=fields.moment_s("before"),

@@ -20,12 +20,14 @@ from app.errors import (
     NotFoundError,
     NotYetError,
     OutboxError,
+    PermissionDeniedError,
     RequestError,
     SettingsError,
     StoreDownError,
     StoreError,
     StoreLockedError,
     StoreMismatchError,
+    UnknownKeyError,
     UnknownModelError,
     UpstreamAuthError,
     UpstreamBrokenError,
@@ -47,6 +49,8 @@ STATUS: Mapping[type[GatewayError], tuple[int, str]] = {
     RequestError: (400, "invalid_request_error"),
     InvalidJsonError: (400, "invalid_request_error"),
     NotYetError: (400, "invalid_request_error"),
+    UnknownKeyError: (401, "invalid_request_error"),
+    PermissionDeniedError: (403, "permission_denied"),
     UnknownModelError: (404, "invalid_request_error"),
     NotFoundError: (404, "invalid_request_error"),
     MethodError: (405, "invalid_request_error"),
@@ -91,6 +95,8 @@ def error_headers(exc: GatewayError) -> Headers:
     if isinstance(exc, UpstreamRateLimitError):
         wait_s = min(max(exc.retry_after_s or 1.0, 1.0), RETRY_AFTER_MAX_S)
         return {"retry-after": f"{wait_s:.0f}"}
+    if status == HTTPStatus.UNAUTHORIZED:
+        return {"www-authenticate": "Bearer"}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return {"retry-after": "2", "x-should-retry": "true"}
     return {"x-should-retry": "false"} if status >= HTTPStatus.INTERNAL_SERVER_ERROR else {}

@@ -242,6 +242,7 @@ SCHEMAS: Json = {
             before=MOMENT,
             conversation=or_null(STRING),
             principal=or_null(STRING),
+            tenant=or_null(STRING),
             all=or_null(BOOLEAN),
         ),
         "additionalProperties": False,

@@ -5,8 +5,6 @@ from fastapi.responses import Response
 
 from app.errors import NotFoundError
 
-TENANT = "local"
-
 
 def json_reply(body: dict[str, object]) -> Response:
     return Response(orjson.dumps(body), media_type="application/json")

@@ -161,7 +161,7 @@ async def test_who_judges_can_be_configured(tmp_path: Path) -> None:
 
 
 async def test_upstream_calls_are_bounded_whatever_the_policy_says(tmp_path: Path) -> None:
-    async with gateway(tmp_path, max_calls=3) as gate:
+    async with gateway(tmp_path, limits={"max_calls": 3}) as gate:
         gate.provider.answers("model-small", Says("first"))
         gate.provider.answers("model-medium", Says("second"))
         gate.provider.verdicts("model-medium", INVALID)

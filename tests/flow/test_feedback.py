@@ -13,6 +13,7 @@ from app.api.feedback import WORDS_A_DECISION, Feedback
 from app.api.fields import Fields
 from app.audience import Audience
 from app.clock import SystemClock
+from app.keyring import UNKEYED
 from app.policies.fixed import Always
 from app.records import Record
 from app.store import EdgeStore, Outbox
@@ -307,7 +308,7 @@ async def test_every_policy_hears_of_it_and_may_fail(tmp_path: Path, fails: bool
         )
         for number in (1, 2, 2):
             body = {"decision": kept.id, "score": number / 2}
-            assert (await feedback.take(Fields(body, body)))["accepted"] is True
+            assert (await feedback.take(Fields(body, body), UNKEYED))["accepted"] is True
             await audience.catch_up()
     for policy in policies:
         heard = [[each.score for each in record.evidence.values()] for record in policy.heard]
@@ -326,7 +327,7 @@ async def test_no_policy_hears_of_what_must_not_teach(tmp_path: Path, change: Js
             recorder=recorder, audience=audience, clock=SystemClock(), keep_comments=False
         )
         body = {"decision": kept.id, "correct": True}
-        assert (await feedback.take(Fields(body, body)))["accepted"] is True
+        assert (await feedback.take(Fields(body, body), UNKEYED))["accepted"] is True
         await audience.catch_up()
         found = await recorder.get(kept.id, tenant="local")
         assert found is not None

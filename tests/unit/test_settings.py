@@ -186,8 +186,6 @@ def test_an_address_others_can_reach_is_refused_while_there_are_no_keys(
 @pytest.mark.parametrize(
     ("addition", "key"),
     [
-        ("keys: [{name: a, key_env: A}]", "keys"),
-        ("limits: {in_flight: 3}", "limits"),
         ("mode: shadow", "mode"),
         ("records: {keep: {days: 90}}", "records.keep"),
     ],
@@ -262,7 +260,7 @@ def test_the_environment_wins_over_the_file(
         ("AUTOSHIFT_STORE__PAHT", "did you mean AUTOSHIFT_STORE__PATH?"),
         ("AUTOSHIFT_SEVER__PORT", "did you mean AUTOSHIFT_SERVER"),
         ("AUTOSHIFT_STORE_PATH", "no such setting"),
-        ("AUTOSHIFT_LIMITS__IN_FLIGHT", "not yet"),
+        ("AUTOSHIFT_LIMITS__URI", "did you mean AUTOSHIFT_LIMITS__URL?"),
     ],
 )
 def test_a_misspelt_variable_is_refused(

@@ -1,0 +1,123 @@
+"""Who may use which route: each one asks for a key, unless it is said to be open."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal, TypeAlias
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.routing import APIRoute
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.errors import PermissionDeniedError, UnknownKeyError
+from app.key_settings import Role
+from app.keyring import Caller, Keyring
+
+Right: TypeAlias = Literal["open", "metrics", "user", "admin"]
+
+HEALTH: Mapping[str, Right] = {"/healthz": "open", "/readyz": "open"}
+RIGHTS: Mapping[str, Right] = {**HEALTH, "/metrics": "metrics"}
+"""On the main port; any other route is for users."""
+ADMIN_RIGHTS: Mapping[str, Right] = {**HEALTH, "/metrics": "open"}
+"""On the admin port; any other route is for admins."""
+
+_MAY: Mapping[Right, frozenset[Role]] = {
+    "metrics": frozenset({"metrics", "admin"}),
+    "user": frozenset({"user", "admin"}),
+    "admin": frozenset({"admin"}),
+}
+_CALLER = "autoshift.caller"
+
+
+class Gate:
+    """Puts routes into an application, each behind its right: `rights` by path, else `usual`.
+
+    The right hangs on the route that was matched, never on what a request calls itself. `keyring`
+    gives the keys of now.
+    """
+
+    def __init__(
+        self, keyring: Callable[[], Keyring], *, rights: Mapping[str, Right], usual: Right
+    ) -> None:
+        self._keyring = keyring
+        self._rights = rights
+        self._usual = usual
+
+    def add_all(self, app: FastAPI, router: APIRouter, prefix: str = "") -> None:
+        """All routes of this router."""
+        for route in router.routes:
+            assert isinstance(route, APIRoute)  # noqa: S101 - there are no others
+            self.add(app, route.path, route.app, frozenset(route.methods or ()), prefix)
+
+    def add(
+        self, app: FastAPI, path: str, endpoint: ASGIApp, methods: frozenset[str], prefix: str = ""
+    ) -> None:
+        """One route to this endpoint."""
+        guarded = Guarded(endpoint, self._keyring, self._rights.get(path, self._usual))
+        route = Route(f"{prefix}{path}", guarded, methods=list(methods))
+        route.methods = set(methods)  # it would add HEAD
+        app.router.routes.append(route)
+
+
+class Guarded:
+    """An endpoint that only those see who have the right to."""
+
+    def __init__(self, app: ASGIApp, keyring: Callable[[], Keyring], right: Right) -> None:
+        self.right = right
+        self._app = app
+        self._keyring = keyring
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Errors: UnknownKeyError, PermissionDeniedError, before a byte of the body is read."""
+        if self.right != "open":
+            caller = self._keyring().caller(presented(scope))
+            if caller is None:
+                raise UnknownKeyError(
+                    "the API key is missing or wrong; send one that this gateway was given, as "
+                    "Authorization: Bearer KEY"
+                )
+            if caller.role not in _MAY[self.right]:
+                raise PermissionDeniedError(f"this is not for keys with the role {caller.role!r}")
+            scope[_CALLER] = caller
+        await self._app(scope, receive, send)
+
+
+def caller_of(scope: Scope) -> Caller:
+    """Who was let in."""
+    caller = scope[_CALLER]
+    assert isinstance(caller, Caller)  # noqa: S101 - nothing else is put there
+    return caller
+
+
+def _caller_of(request: Request) -> Caller:
+    return caller_of(request.scope)
+
+
+Asking: TypeAlias = Annotated[Caller, Depends(_caller_of)]
+"""As a parameter of a route: who was let in."""
+
+
+def presented(scope: Scope) -> str | None:
+    """The key in this request's headers; None where there is none, or more than one."""
+    for wanted in (b"authorization", b"api-key", b"x-api-key"):
+        found = [value for name, value in scope["headers"] if name == wanted]
+        if not found:
+            continue
+        value = found[0].decode("utf-8", "surrogateescape").strip()
+        if wanted == b"authorization":
+            scheme, _, value = value.partition(" ")
+            if scheme.lower() != "bearer":
+                continue
+        return value.strip() if len(found) == 1 else None
+    return None
+
+
+def tenant_of(caller: Caller, named: str | None) -> str:
+    """The tenant a request is about: the caller's own, unless an admin names another.
+
+    Errors: PermissionDeniedError.
+    """
+    if named is None or named == caller.tenant:
+        return caller.tenant
+    if caller.role != "admin":
+        raise PermissionDeniedError("only a key with the role 'admin' may name another tenant")
+    return named
