@@ -91,6 +91,7 @@ _COMPLETED: Json = {
 }
 
 _REPORTED: Json = {
+    "tenant": {**TENANT, "description": f"{TENANT['description']}; * for all together"},
     "since": {**STRING, "description": "A moment, or how long ago: 30m, 24h, 7d, 2w"},
     "baseline": {**STRING, "description": "The tier to compare with; left out: the dearest"},
 }
