@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal, Protocol, TypeAlias
 
 from app.audience import Audience
@@ -53,7 +53,10 @@ class Unmetered:
 
 
 class Afterwards:
-    """A bounded queue of answered requests, and a few workers; what is too much teaches nothing."""
+    """A bounded queue of answered requests, and a few workers; what is too much teaches nothing.
+
+    While the gateway is `busy` nothing does.
+    """
 
     def __init__(
         self,
@@ -63,12 +66,14 @@ class Afterwards:
         meter: Meter,
         clock: Clock,
         audience: Audience | None = None,
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self.audience = audience or Audience(recorder)
         self._teacher = teacher
         self._recorder = recorder
         self._meter = meter
         self._clock = clock
+        self._busy = busy
         self._waiting: asyncio.Queue[Served] = asyncio.Queue(WAITING)
 
     def submit(self, served: Served) -> None:
@@ -96,6 +101,10 @@ class Afterwards:
     async def _work(self) -> None:
         while True:
             served = await self._waiting.get()
+            if self._busy():
+                # Whoever waits for an answer comes first.
+                self._meter.observe_lesson("dropped")
+                continue
             try:
                 await self._learn(served)
             except Exception:

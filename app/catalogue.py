@@ -64,7 +64,7 @@ class Catalogue:
     def names(self) -> Sequence[str]:
         """Every name a client may give, `auto` first."""
         names = [AUTO, *(f"{AUTO}:{policy}" for policy in self._policies)]
-        names += [name for tier in self._ladder for name in (tier.name, tier.model)]
+        names += [name for tier in self._ladder for name in (tier.name, *sorted(tier.models))]
         return list(dict.fromkeys([*names, *self._aliases]))
 
     def route(self, request: ChatRequest, default: str | None = None) -> Route:
@@ -95,7 +95,7 @@ class Catalogue:
             asked = request.extension.policy or name.removeprefix(AUTO).removeprefix(":")
             return Route(self._policy(asked or default), self._able(request), "routed")
         for tier in self._ladder:
-            if name in {tier.name, tier.model}:
+            if name == tier.name or name in tier.models:
                 only = self._ladder.only(frozenset({tier.name}))
                 return Route(Always(tier.name), only, "pinned")
         raise UnknownModelError(

@@ -13,7 +13,8 @@ from typing_extensions import override
 
 from app.errors import SettingsError
 from app.key_settings import Key
-from app.settings import PREFIX, Provider, Settings
+from app.provider_settings import Provider
+from app.settings import PREFIX, Settings
 from app.tiers import Tier
 
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
@@ -88,12 +89,6 @@ def _refuse_later_keys(values: Mapping[str, object], where: str) -> None:
     for key, what in _LATER_KEYS.items():
         if key in values:
             raise SettingsError(f"{where}: {key}: not yet: {what} will come; remove this key")
-    tiers = values.get("tiers")
-    for index, tier in enumerate(tiers if isinstance(tiers, list | tuple) else ()):
-        if isinstance(tier, Mapping) and "upstreams" in tier:
-            raise SettingsError(
-                f"{where}: tiers.{index}.upstreams: not yet; write provider and model"
-            )
     records = values.get("records")
     if isinstance(records, Mapping) and "keep" in records:
         raise SettingsError(f"{where}: records.keep: not yet; remove this key, records are kept")

@@ -13,13 +13,19 @@ GatewayError
 │   └── MediaTypeError
 ├── UpstreamError               a tier's provider did not give a usable answer
 │   ├── UpstreamConnectError    no connection
+│   ├── UpstreamUntrustedError  its TLS certificate
+│   ├── UpstreamStaleError      a kept connection that it had closed meanwhile
+│   ├── UpstreamDownError       not asked: its circuit breaker is open
+│   ├── UpstreamBusyError       not asked: as many calls as it may get are in flight
 │   ├── UpstreamTimeoutError    connected, but silent for too long
 │   ├── UpstreamAuthError       401 or 403: our key
 │   ├── UpstreamMissingError    404: our model name or URL
 │   ├── UpstreamRateLimitError  429
 │   ├── UpstreamRejectedError   another 4xx: the request, as this provider sees it
 │   ├── UpstreamFailedError     5xx
+│   ├── UpstreamAwayError       502, 503 or 504: not for the moment
 │   └── UpstreamBrokenError     not the protocol: garbage, truncated, empty
+├── OverloadedError             load shed: too much is in flight
 ├── DeadlineError               the request's time is used up
 ├── EmbedderError               no vector for a question
 ├── StoreError                  the record store
@@ -29,8 +35,9 @@ GatewayError
 ├── OutboxError                 a record could not be written down
 └── SettingsError               the configuration is wrong; `serve` exits 2
 
-`retryable` is a class's own word: asking the same upstream once more may help. So is `billable`:
-the provider may have done work, and be paid for it, before this happened.
+What a class says of itself: `retryable`: asking again may help, some time. Of upstreams: at once,
+even, is `transient`, for no work was begun; `down` speaks against the upstream, not the request;
+`asked`: it was called at all; `billable`: it may have done work, and be paid for it.
 """
 
 import math
@@ -95,7 +102,10 @@ class UpstreamError(GatewayError):
     """A provider's failure; says nothing about the tier's quality."""
 
     code = "upstream_error"
+    asked = True
     billable = False
+    down = True
+    transient = False
 
     def __init__(
         self,
@@ -111,6 +121,31 @@ class UpstreamError(GatewayError):
 
 class UpstreamConnectError(UpstreamError):
     code = "upstream_unreachable"
+    retryable = True
+    transient = True
+
+
+class UpstreamUntrustedError(UpstreamError):
+    code = "upstream_untrusted"
+
+
+class UpstreamStaleError(UpstreamError):
+    code = "upstream_broken"
+    down = False
+    retryable = True
+
+
+class UpstreamDownError(UpstreamError):
+    code = "upstream_down"
+    asked = False
+    down = False
+    retryable = True
+
+
+class UpstreamBusyError(UpstreamError):
+    code = "upstream_busy"
+    asked = False
+    down = False
     retryable = True
 
 
@@ -130,15 +165,21 @@ class UpstreamMissingError(UpstreamError):
 class UpstreamRateLimitError(UpstreamError):
     code = "upstream_rate_limited"
     retryable = True
+    transient = True
 
 
 class UpstreamRejectedError(UpstreamError):
     code = "upstream_rejected"
+    down = False
 
 
 class UpstreamFailedError(UpstreamError):
     code = "upstream_failed"
     retryable = True
+
+
+class UpstreamAwayError(UpstreamFailedError):
+    transient = True
 
 
 class UpstreamBrokenError(UpstreamError):
@@ -149,14 +190,21 @@ class UpstreamBrokenError(UpstreamError):
 def soonest_cured(failures: Sequence[UpstreamError]) -> UpstreamError:
     """Of several tiers' failures the one to report: what waiting cures soonest, else the last.
 
-    A 4xx is the client's own mistake only if all tiers say so.
+    A 4xx is the client's own mistake only if all tiers say so. That one was not asked counts only
+    where none was.
     """
-    curable = [failure for failure in failures if failure.retryable]
-    return min(curable, key=_wait_s, default=failures[-1])
+    told = [failure for failure in failures if failure.asked] or failures
+    curable = [failure for failure in told if failure.retryable]
+    return min(curable, key=_wait_s, default=told[-1])
 
 
 def _wait_s(failure: UpstreamError) -> float:
     return math.inf if failure.retry_after_s is None else failure.retry_after_s
+
+
+class OverloadedError(GatewayError):
+    code = "overloaded"
+    retryable = True
 
 
 class DeadlineError(GatewayError):

@@ -1,13 +1,13 @@
 """The Generator: one tier's answer to a request, as a stream of chunks."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol
 
 from app.jsontext import Json
 from app.tailor import tailor
 from app.tiers import Tier
-from app.upstreams.client import Upstream
+from app.upstreams.turns import Exchange
 from app.wire import ChatRequest
 
 
@@ -23,17 +23,16 @@ class Generator(Protocol):
 
 
 class UpstreamGenerator:
-    """Asks the tier's provider."""
+    """Asks the tier's upstreams."""
 
-    def __init__(self, upstreams: Mapping[str, Upstream]) -> None:
-        self._upstreams = upstreams
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
 
     async def generate(
         self, tier: Tier, request: ChatRequest, tenant: str
     ) -> AsyncGenerator[Json, None]:
         """As the protocol says."""
         body = tailor(tier, request, tenant)
-        upstream = self._upstreams[tier.provider]
-        async with aclosing(upstream.complete(body, tier.timeouts)) as chunks:
+        async with aclosing(self._exchange.complete(tier, body)) as chunks:
             async for chunk in chunks:
                 yield chunk

@@ -4,8 +4,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from app.section import Count, Name, Section, Variable
-from app.tiers import Positive
+from app.section import Count, Name, Positive, Section, Variable
 
 Role: TypeAlias = Literal["user", "admin", "metrics"]
 
@@ -59,9 +58,12 @@ class Limits(Section):
 
     `url` is a Redis or Valkey server that counts what keys use, where several processes serve;
     `password_env` names the variable with its password. `output_tokens` is the longest answer a
-    request gets that says nothing, where it has to be paid from a limited sum.
+    request gets that says nothing, where it has to be paid from a limited sum. `in_flight` is how many requests are served at once; `waiting` more wait up to `waiting_s`.
     """
 
+    in_flight: Count = 256
+    waiting: Annotated[int, Field(ge=0)] = 64
+    waiting_s: Positive = 1.0
     max_calls: Annotated[int, Field(ge=1, le=64)] = 8
     url: Annotated[str, Field(pattern=r"^(redis|rediss|valkey|valkeys)://[^@\s]+$")] | None = None
     password_env: Variable | None = None

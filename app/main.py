@@ -1,7 +1,7 @@
 """The composition root: what answers requests, behind HTTP, opened and closed together."""
 
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -25,8 +25,6 @@ from app.explaining import Explainer
 from app.parts import build_parts, new_id
 from app.restart import Restart
 from app.settings import Settings
-from app.tiers import Timeouts
-from app.upstreams.client import Upstream
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -46,6 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     chat = ChatEndpoint(
         transmission=parts.transmission,
         explainer=explainer,
+        in_flight=parts.in_flight,
         catalogue=catalogue,
         server=settings.server,
         new_id=new_id,
@@ -82,7 +81,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     plain: dict[str, ASGIApp] = {
         "/chat/completions": chat,
         "/explain": explain,
-        **_passthrough(settings, parts.upstreams),
+        **{
+            f"/{endpoint}": Passthrough(
+                endpoint=endpoint,
+                exchange=parts.exchange,
+                in_flight=parts.in_flight,
+                body_bytes=settings.server.body_bytes,
+            )
+            for endpoint in settings.passthrough
+        },
     }
     described = openapi_router(version=version("autoshift"), passthrough=settings.passthrough)
     gate.add_all(app, described)
@@ -104,20 +111,3 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         guard(application, settings.server, new_id, keyed=not parts.keyring.empty)
     app.state.admin = admin
     return app
-
-
-def _passthrough(settings: Settings, upstreams: Mapping[str, Upstream]) -> dict[str, Passthrough]:
-    """The endpoints that are forwarded; a provider is waited for as its most patient tier does."""
-    patience = {
-        tier.provider: tier.timeouts
-        for tier in sorted(settings.tiers, key=lambda tier: tier.timeouts.first_byte_s)
-    }
-    return {
-        f"/{endpoint}": Passthrough(
-            endpoint=endpoint,
-            upstream=upstreams[provider],
-            timeouts=patience.get(provider, Timeouts()),
-            body_bytes=settings.server.body_bytes,
-        )
-        for endpoint, provider in settings.passthrough.items()
-    }

@@ -19,6 +19,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from app.gauges import Figures, StandingGauges
 from app.records import Attempt, Purpose, Record, Usage, Verdict
+from app.traffic import Traffic
 
 Watched: TypeAlias = Literal["store_records", "outbox_entries", "outbox_bytes", "worker_alive"]
 
@@ -48,6 +49,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
+        self.traffic = Traffic(self._registry)
         self._tiers = frozenset(tiers)
         self._policies = frozenset(policies)
         roles = {f"{role}:{tier}" for role in ("same", "arbiter") for tier in self._tiers}

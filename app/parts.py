@@ -36,9 +36,10 @@ from app.store import Outbox, RecordStore, build_outbox, build_store
 from app.tiers import Tier, TierLadder
 from app.tracker import Tracker
 from app.transmission import Transmission
-from app.upstreams.access import access_of
-from app.upstreams.client import Upstream
-from app.upstreams.transport import build_client
+from app.upstreams.build import build_client_for, build_exchange, build_limit
+from app.upstreams.inflight import InFlightLimit
+from app.upstreams.retries import RetryBudget
+from app.upstreams.turns import Exchange
 from app.wire import ChatRequest
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,8 @@ class Parts:
     keyring: Keyring
     ladder: TierLadder
     client: httpx.AsyncClient
-    upstreams: Mapping[str, Upstream]
+    exchange: Exchange
+    in_flight: InFlightLimit
     policies: Mapping[str, Policy]
     catalogue: Catalogue
     store: RecordStore
@@ -99,9 +101,8 @@ def build_parts(settings: Settings) -> Parts:
         ladder=ladder, policies=policies, default=settings.policy, aliases=settings.aliases
     )
     keyring = build_keyring(settings.keys)
-    client = build_client()
-    upstreams = build_upstreams(settings, client)
     clock = SystemClock()
+    client = build_client_for(settings)
     embedder = build_embedder(settings.embedder)
     store = build_store(
         settings.store,
@@ -112,6 +113,10 @@ def build_parts(settings: Settings) -> Parts:
     metrics = Metrics(
         tiers=ladder.names, policies=policies, checks=CHECKS, version=version("autoshift")
     )
+    rng = Random(settings.seed)  # noqa: S311 - chooses tiers and waits, guards nothing
+    budget = RetryBudget(settings.retries, clock, rng)
+    exchange = build_exchange(settings, client, budget, metrics.traffic, clock)
+    in_flight = build_limit(settings.limits, budget, metrics.traffic)
     recorder = Recorder(store, outbox, metrics.observe)
     tracker = Tracker(ladder=ladder.names)
     audience = Audience(
@@ -121,10 +126,11 @@ def build_parts(settings: Settings) -> Parts:
         tracker=tracker,
     )
     _watch(metrics, recorder, outbox, tracker)
+    metrics.traffic.watch(exchange.states, lambda: in_flight.in_flight)
     judge = LlmJudge(
-        upstreams, max_tokens=settings.judge.max_tokens, timeout_s=settings.judge.timeout_s
+        exchange, max_tokens=settings.judge.max_tokens, timeout_s=settings.judge.timeout_s
     )
-    generator = UpstreamGenerator(upstreams)
+    generator = UpstreamGenerator(exchange)
     teacher = Teacher(
         ladder=ladder,
         generator=generator,
@@ -133,7 +139,12 @@ def build_parts(settings: Settings) -> Parts:
         clock=clock,
     )
     afterwards = Afterwards(
-        teacher=teacher, recorder=recorder, meter=metrics, clock=clock, audience=audience
+        teacher=teacher,
+        recorder=recorder,
+        meter=metrics,
+        clock=clock,
+        audience=audience,
+        busy=lambda: in_flight.busy,
     )
     transmission = Transmission(
         ladder=ladder,
@@ -144,7 +155,7 @@ def build_parts(settings: Settings) -> Parts:
         afterwards=afterwards,
         recorder=recorder,
         clock=clock,
-        rng=Random(settings.seed),  # noqa: S311 - chooses tiers, guards nothing
+        rng=rng,
         max_calls=settings.limits.max_calls,
         keep_text=_text_keeper(settings),
     )
@@ -153,7 +164,8 @@ def build_parts(settings: Settings) -> Parts:
         keyring=keyring,
         ladder=ladder,
         client=client,
-        upstreams=upstreams,
+        exchange=exchange,
+        in_flight=in_flight,
         policies=policies,
         catalogue=catalogue,
         store=store,
@@ -196,21 +208,6 @@ async def _working(
         await store.close()
     if failure is not None:
         raise failure
-
-
-def build_upstreams(settings: Settings, client: httpx.AsyncClient) -> dict[str, Upstream]:
-    """One upstream a provider, by its name.
-
-    Errors: SettingsError where a provider's key is missing from the environment.
-    """
-    return {
-        name: Upstream(
-            name=name,
-            access=access_of(provider, secret(provider.api_key_env, wanted_by=f"providers.{name}")),
-            client=client,
-        )
-        for name, provider in settings.providers.items()
-    }
 
 
 def _watch(metrics: Metrics, recorder: Recorder, outbox: Outbox, tracker: Tracker) -> None:

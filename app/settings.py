@@ -10,8 +10,10 @@ from typing_extensions import override
 from app.dials import DIAL_MAX, DIALS, Dial, DialName
 from app.extension import StreamMode
 from app.key_settings import Key, Limits
-from app.section import LOOPBACK, Name, Section
-from app.tiers import Positive, Tier, TierLadder
+from app.pressure import BreakerSection, RetriesSection
+from app.provider_settings import Provider
+from app.section import LOOPBACK, Fraction, Name, Positive, Section
+from app.tiers import Tier, TierLadder
 
 PREFIX = "AUTOSHIFT_"
 
@@ -21,33 +23,6 @@ HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$|^\[[0-9A-Fa-f:
 Endpoint: TypeAlias = Literal[
     "embeddings", "completions", "moderations", "responses", "images/generations", "audio/speech"
 ]
-Auth: TypeAlias = Literal["bearer", "api-key", "x-api-key"]
-HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
-HeaderValue = Annotated[str, Field(pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-_NOT_EXTRA = frozenset(
-    {
-        "accept",
-        "accept-encoding",
-        "api-key",
-        "authorization",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "cookie",
-        "expect",
-        "host",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "x-api-key",
-    }
-)
 
 
 class Admin(Section):
@@ -78,32 +53,6 @@ class Server(Section):
     def addresses(self) -> tuple[str, ...]:
         """The hosts that are bound."""
         return (self.host,) if self.admin is None else (self.host, self.admin.host)
-
-
-class Provider(Section):
-    """An OpenAI-compatible service. `api_key_env` names the variable that holds the key.
-
-    `auth` is the header that carries it (Azure: `api-key`); `headers` and `query` go along with
-    every request (Azure's older addresses: `api-version`).
-    """
-
-    base_url: Annotated[str, Field(pattern=r"^https?://[^@\s]+$")]
-    api_key_env: str | None = None
-    auth: Auth = "bearer"
-    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
-    query: dict[str, str] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _said_once(self) -> "Provider":
-        if "?" in self.base_url or "#" in self.base_url:
-            raise ValueError("base_url ends before '?' or '#'; what follows '?' belongs in query")
-        taken = sorted(name for name in self.headers if name.lower() in _NOT_EXTRA)
-        if taken:
-            raise ValueError(
-                f"headers: {taken[0]!r} is not for here: keys come from api_key_env and go out as "
-                "auth says, the rest is the gateway's own"
-            )
-        return self
 
 
 class LlmAtSection(Section):
@@ -224,6 +173,8 @@ class Settings(BaseSettings):
     records: RecordsSection = RecordsSection()
     keys: tuple[Key, ...] = ()
     limits: Limits = Limits()
+    retries: RetriesSection = RetriesSection()
+    breaker: BreakerSection = BreakerSection()
     seed: int | None = None
     simulated: bool = False
 
@@ -264,10 +215,11 @@ class Settings(BaseSettings):
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise ValueError(f"tiers: the name {min(twice)!r} is used twice")
-        for tier in self.tiers:
-            if tier.provider not in self.providers:
+        named = {(tier.name, u.provider): None for tier in self.tiers for u in tier.upstreams}
+        for name, provider in named:
+            if provider not in self.providers:
                 raise ValueError(
-                    f"tiers: {tier.name!r} names the provider {tier.provider!r}, which is not "
+                    f"tiers: {name!r} names the provider {provider!r}, which is not "
                     f"under providers ({', '.join(sorted(self.providers))})"
                 )
         for endpoint, provider in self.passthrough.items():

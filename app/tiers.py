@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
 from app.records import Usage
+from app.section import Positive, Section
 
 Capability = Literal[
     "tools",
@@ -21,13 +22,11 @@ Capability = Literal[
     "moderation",
     "prefill",
 ]
-Positive = Annotated[float, Field(gt=0)]
+ModelName = Annotated[str, Field(min_length=1, max_length=256)]
 
 
-class Price(BaseModel):
+class Price(Section):
     """Units: USD per million tokens; `cached` is for input tokens the provider had in its cache."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     input: Annotated[float, Field(ge=0)]
     output: Annotated[float, Field(ge=0)]
@@ -44,18 +43,38 @@ class Price(BaseModel):
         ) / 1_000_000
 
 
-class Timeouts(BaseModel):
-    """Waits on a provider: for a connection, for the first byte, between two later ones."""
+class Timeouts(Section):
+    """Waits on a provider: for a connection, for the first byte, between two later ones.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    `total_s`: for a whole answer, unless it streams live; None: only the request's deadline.
+    """
 
     connect_s: Positive = 2.0
     first_byte_s: Positive = 120.0
     idle_s: Positive = 30.0
+    total_s: Positive | None = None
 
 
-class Tier(BaseModel):
+class TierUpstream(Section):
+    """A model at a provider that can answer for a tier."""
+
+    provider: str
+    model: ModelName
+
+    @property
+    def name(self) -> str:
+        """As logs and metrics call it."""
+        return f"{self.provider}/{self.model}"
+
+
+_SHORT = ("provider", "model")
+
+
+class Tier(Section):
     """One rung: a model at a provider. `prior` is its accuracy as believed without records.
+
+    `upstreams`: several who can answer for it, tried in turn; `provider` and `model` are the first.
+    `in_flight`: how many calls it may have at once, whoever they go to.
 
     `supports` left out means: nothing is known, so nothing is ruled out. `drops` are parameters
     this model rejects; a mere hint is left out for it, anything else keeps a request away, unless
@@ -63,11 +82,10 @@ class Tier(BaseModel):
     leave it out). `trusted_with` names what it may see beside the conversation.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     provider: str
-    model: Annotated[str, Field(min_length=1, max_length=256)]
+    model: ModelName
+    upstreams: Annotated[tuple[TierUpstream, ...], Field(min_length=1, max_length=16)] = ()
     price: Price | None = None
     prior: Annotated[float, Field(gt=0, lt=1)]
     supports: frozenset[Capability] | None = None
@@ -76,10 +94,41 @@ class Tier(BaseModel):
     max_output_tokens: Annotated[int, Field(gt=0)] | None = None
     developer_role: bool = True
     drops: frozenset[str] = frozenset()
-    maps: dict[str, dict[str, str | None]] = {}
+    maps: dict[str, dict[str, str | None]] = Field(default_factory=dict)
     on_unsupported: Literal["drop", "error"] | None = None
     trusted_with: frozenset[Literal["user", "safety_identifier", "metadata", "store"]] = frozenset()
     timeouts: Timeouts = Timeouts()
+    in_flight: Annotated[int, Field(gt=0)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_of_two_forms(cls, given: object) -> object:
+        """Both forms are filled in, whichever is written."""
+        if not isinstance(given, dict):
+            return given
+        short = {key: given[key] for key in _SHORT if key in given}
+        match given.get("upstreams"):
+            case None:
+                return {**given, "upstreams": [short]} if len(short) == len(_SHORT) else given
+            case [dict() as first, *_] if not short:
+                return {**given, **{key: first[key] for key in _SHORT if key in first}}
+            case [dict(), *_]:
+                raise ValueError("give either provider and model, or upstreams, which has both")
+            case _:
+                raise ValueError("upstreams must be a list of {provider: …, model: …}")
+
+    @model_validator(mode="after")
+    def _no_upstream_twice(self) -> "Tier":
+        names = [upstream.name for upstream in self.upstreams]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise ValueError(f"upstreams: {min(twice)!r} is there twice")
+        return self
+
+    @property
+    def models(self) -> frozenset[str]:
+        """What its upstreams call the model."""
+        return frozenset(upstream.model for upstream in self.upstreams)
 
     def cost_usd(self, usage: Usage | None) -> float | None:
         """None where the price or the usage is unknown: unknown is never 0."""

@@ -4,6 +4,7 @@ Read `run` first. It yields events, and both the JSON and the SSE reply are made
 """
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -17,7 +18,7 @@ from app.climb import best_ended
 from app.clock import Clock
 from app.conversations import Conversations
 from app.embedder import features, task_key
-from app.errors import DeadlineError, GatewayError, UpstreamError
+from app.errors import DeadlineError, GatewayError, UpstreamError, UpstreamTimeoutError
 from app.events import Chunk, Event, Order, Settled
 from app.generator import Generator
 from app.jsontext import Json
@@ -190,10 +191,13 @@ class Transmission:
         run.calls += 1
         started_s = self._clock.monotonic_s()
         source = self._generator.generate(tier, request, run.order.tenant)
+        limit_s = started_s + (tier.timeouts.total_s or math.inf)
         try:
             with accounted(tier, attempt, answer, self._clock):
                 async with aclosing(source) as chunks:
-                    while (chunk := await self._in_time(anext(chunks, None), run)) is not None:
+                    while (
+                        chunk := await self._in_time(anext(chunks, None), run, limit_s)
+                    ) is not None:
                         if attempt.first_byte_s is None:
                             attempt.first_byte_s = self._clock.monotonic_s() - started_s
                         attempt.live = run.live = ask.live and request.stream
@@ -208,16 +212,20 @@ class Transmission:
                 run.degrade("deadline")
             else:
                 run.failures.append(exc)
+                run.calls -= not exc.asked
 
-    async def _in_time(self, chunk: Awaitable[Json | None], run: Run) -> Json | None:
+    async def _in_time(
+        self, chunk: Awaitable[Json | None], run: Run, limit_s: float
+    ) -> Json | None:
         """The next chunk, in time; once an answer streams live only the idle timeout binds it."""
         if run.live:
             return await chunk
-        left_s = run.deadline_s - self._clock.monotonic_s()
         try:
-            async with asyncio.timeout(left_s):
+            async with asyncio.timeout(min(limit_s, run.deadline_s) - self._clock.monotonic_s()):
                 return await chunk
         except TimeoutError:
+            if limit_s < run.deadline_s:
+                raise UpstreamTimeoutError("the answer took longer than its tier may") from None
             raise DeadlineError(NO_TIME) from None
 
     async def _have_judged(self, action: JudgeAction, run: Run) -> None:

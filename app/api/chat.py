@@ -23,6 +23,7 @@ from app.extension import StreamMode
 from app.keyring import Caller
 from app.settings import Server
 from app.transmission import Transmission
+from app.upstreams.inflight import InFlightLimit
 from app.wire import parse_request
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class ChatEndpoint:
         *,
         transmission: Transmission,
         explainer: Explainer,
+        in_flight: InFlightLimit,
         catalogue: Catalogue,
         server: Server,
         new_id: Callable[[], str],
@@ -46,6 +48,7 @@ class ChatEndpoint:
     ) -> None:
         self._transmission = transmission
         self._explainer = explainer
+        self._in_flight = in_flight
         self._catalogue = catalogue
         self._server = server
         self._new_id = new_id
@@ -108,7 +111,7 @@ class ChatEndpoint:
         try:
             dry = order.request.extension.dry_run
             serve = self._explainer.dry_run if dry else self._transmission.run
-            async with aclosing(serve(order)) as events:
+            async with self._in_flight.place(), aclosing(serve(order)) as events:
                 async for event in events:
                     await reply.take(event)
             await reply.end()

@@ -10,19 +10,25 @@ from app.api.render import envelope, raw_headers, send_error
 from app.errors import GatewayError, UnknownModelError, UpstreamError, UpstreamMissingError
 from app.jsontext import parse_json
 from app.settings import Endpoint
-from app.tiers import Timeouts
-from app.upstreams.client import Forwarded, Upstream
+from app.upstreams.client import Forwarded
+from app.upstreams.inflight import InFlightLimit
+from app.upstreams.turns import Exchange
 
 
 class Passthrough:
     """One endpoint of one provider, as a plain ASGI application."""
 
     def __init__(
-        self, *, endpoint: Endpoint, upstream: Upstream, timeouts: Timeouts, body_bytes: int
+        self,
+        *,
+        endpoint: Endpoint,
+        exchange: Exchange,
+        in_flight: InFlightLimit,
+        body_bytes: int,
     ) -> None:
         self._endpoint = endpoint
-        self._upstream = upstream
-        self._timeouts = timeouts
+        self._exchange = exchange
+        self._in_flight = in_flight
         self._body_bytes = body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,7 +48,10 @@ class Passthrough:
 
     async def _serve(self, raw: bytes, send: Send) -> None:
         try:
-            async with self._upstream.forward(self._endpoint, raw, self._timeouts) as answer:
+            async with (
+                self._in_flight.place(),
+                self._exchange.forward(self._endpoint, raw) as answer,
+            ):
                 reply = _send_stream if answer.is_stream else _send_whole
                 await reply(answer, send)
         except UpstreamMissingError as exc:

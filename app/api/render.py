@@ -20,6 +20,7 @@ from app.errors import (
     NotFoundError,
     NotYetError,
     OutboxError,
+    OverloadedError,
     PermissionDeniedError,
     RequestError,
     SettingsError,
@@ -30,14 +31,19 @@ from app.errors import (
     UnknownKeyError,
     UnknownModelError,
     UpstreamAuthError,
+    UpstreamAwayError,
     UpstreamBrokenError,
+    UpstreamBusyError,
     UpstreamConnectError,
+    UpstreamDownError,
     UpstreamError,
     UpstreamFailedError,
     UpstreamMissingError,
     UpstreamRateLimitError,
     UpstreamRejectedError,
+    UpstreamStaleError,
     UpstreamTimeoutError,
+    UpstreamUntrustedError,
 )
 from app.events import Settled
 from app.jsontext import Json
@@ -58,13 +64,19 @@ STATUS: Mapping[type[GatewayError], tuple[int, str]] = {
     MediaTypeError: (415, "invalid_request_error"),
     UpstreamError: (502, "upstream_error"),
     UpstreamConnectError: (502, "upstream_error"),
+    UpstreamUntrustedError: (502, "upstream_error"),
+    UpstreamStaleError: (502, "upstream_error"),
+    UpstreamDownError: (503, "overloaded_error"),
+    UpstreamBusyError: (503, "overloaded_error"),
     UpstreamTimeoutError: (504, "timeout_error"),
     UpstreamAuthError: (502, "upstream_error"),
     UpstreamMissingError: (502, "upstream_error"),
     UpstreamRateLimitError: (429, "rate_limit_error"),
     UpstreamRejectedError: (400, "invalid_request_error"),
     UpstreamFailedError: (502, "upstream_error"),
+    UpstreamAwayError: (502, "upstream_error"),
     UpstreamBrokenError: (502, "upstream_error"),
+    OverloadedError: (503, "overloaded_error"),
     DeadlineError: (504, "timeout_error"),
     EmbedderError: (500, "server_error"),
     StoreError: (503, "overloaded_error"),
@@ -98,7 +110,8 @@ def error_headers(exc: GatewayError) -> Headers:
     if status == HTTPStatus.UNAUTHORIZED:
         return {"www-authenticate": "Bearer"}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        return {"retry-after": "2", "x-should-retry": "true"}
+        shed = {"x-autoshift-degraded": "shed"} if isinstance(exc, OverloadedError) else {}
+        return {"retry-after": "2", "x-should-retry": "true", **shed}
     return {"x-should-retry": "false"} if status >= HTTPStatus.INTERNAL_SERVER_ERROR else {}
 
 

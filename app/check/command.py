@@ -18,7 +18,7 @@ from app.parts import build_parts, priced_ladder
 from app.prices import doubts
 from app.settings import Settings
 from app.store.probe import OLDEST_SERVER, is_too_old, look_at, server_version
-from app.upstreams.transport import build_client
+from app.upstreams.build import build_client_for
 
 SAYS = "say what is wrong with a configuration, and what would be right"
 FAILS = "something is wrong (with --strict: or doubtful)"
@@ -63,7 +63,7 @@ async def run(given: argparse.Namespace) -> int:
 
 async def look(settings: Settings, *, ask: bool) -> AsyncGenerator[Finding, None]:
     """Everything that was found, in the order a reader needs it."""
-    async with build_client() as client:
+    async with build_client_for(settings) as client:
         async for finding in providers.look(settings, client, ask=ask):
             yield finding
     for finding in _prices(settings):

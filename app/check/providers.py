@@ -16,9 +16,11 @@ from app.errors import (
     UpstreamConnectError,
     UpstreamError,
     UpstreamMissingError,
+    UpstreamUntrustedError,
 )
 from app.jsontext import Json
-from app.settings import Provider, Settings
+from app.provider_settings import Provider
+from app.settings import Settings
 from app.tiers import Tier, Timeouts
 from app.upstreams.access import access_of
 from app.upstreams.client import Upstream
@@ -33,7 +35,12 @@ async def look(
 ) -> AsyncGenerator[Finding, None]:
     """One finding for each provider, then for each of its tiers; `ask` spends a few tokens."""
     for name, provider in settings.providers.items():
-        tiers = [tier for tier in settings.tiers if tier.provider == name]
+        tiers = [
+            tier.model_copy(update={"model": each.model})
+            for tier in settings.tiers
+            for each in tier.upstreams
+            if each.provider == name
+        ]
         try:
             key = secret(provider.api_key_env, wanted_by=f"providers.{name}")
         except SettingsError as exc:
@@ -123,6 +130,10 @@ def _remedy(exc: Exception, provider: Provider) -> str:
             return (
                 f"see that ${provider.api_key_env} holds this provider's key, and that auth: "
                 f"{provider.auth} is how it wants it"
+            )
+        case UpstreamUntrustedError():
+            return (
+                "see that its certificate is valid and for this name; SSL_CERT_FILE names the CAs"
             )
         case UpstreamConnectError():
             return f"see that {provider.base_url} is right and up"

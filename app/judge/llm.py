@@ -15,7 +15,7 @@ from app.judge.comparing import comparison_body, read_comparison
 from app.judge.prompt import Task, prompt_body
 from app.records import Usage, Verdict
 from app.tiers import Tier
-from app.upstreams.client import Upstream
+from app.upstreams.turns import Exchange
 from app.wire import ChatRequest
 
 VERDICTS: Mapping[str, bool] = {"VALID": True, "INVALID": False}
@@ -66,10 +66,8 @@ class LlmJudge:
     the verdict is read from a constrained object, never found by searching a text.
     """
 
-    def __init__(
-        self, upstreams: Mapping[str, Upstream], *, max_tokens: int, timeout_s: float
-    ) -> None:
-        self._upstreams = upstreams
+    def __init__(self, exchange: Exchange, *, max_tokens: int, timeout_s: float) -> None:
+        self._exchange = exchange
         self._max_tokens = max_tokens
         self._timeout_s = timeout_s
 
@@ -109,11 +107,10 @@ class LlmJudge:
         started_s = time.perf_counter()
         said = Answer()
         error, billable = "", True
-        upstream = self._upstreams[by.provider]
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
-                aclosing(upstream.complete(body, by.timeouts)) as chunks,
+                aclosing(self._exchange.complete(by, body)) as chunks,
             ):
                 async for chunk in chunks:
                     said.add(chunk)

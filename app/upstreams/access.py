@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import SecretStr
 
-from app.settings import Auth, Provider
+from app.provider_settings import Auth, Provider
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """One provider: asks it for completions and gives its answer as normalised chunks."""
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
@@ -11,20 +10,17 @@ import orjson
 
 from app.answers import normalise_chunk, normalise_completion
 from app.errors import (
-    UpstreamAuthError,
     UpstreamBrokenError,
     UpstreamError,
     UpstreamFailedError,
-    UpstreamMissingError,
-    UpstreamRateLimitError,
-    UpstreamRejectedError,
     UpstreamTimeoutError,
 )
 from app.jsontext import Json, dump_json
 from app.tiers import Timeouts
 from app.upstreams.access import Access
 from app.upstreams.sse import SseDecoder
-from app.upstreams.transport import translate
+from app.upstreams.statuses import refusal
+from app.upstreams.transport import FRESH, following, translate
 
 ANSWER_BYTES = 16 * 1024 * 1024
 ERROR_BYTES = 64 * 1024
@@ -51,18 +47,15 @@ class Upstream:
         self._access = access
         self._client = client
 
-    async def complete(self, body: Json, timeouts: Timeouts) -> AsyncGenerator[Json, None]:
+    async def complete(
+        self, body: Json, timeouts: Timeouts, *, fresh: bool = False
+    ) -> AsyncGenerator[Json, None]:
         """The answer to this request body: chunks of a stream, or one completion.
 
+        `fresh`: over a new connection, none that was kept.
         Errors: UpstreamError. A stream that ends without `finish_reason` is one as well.
         """
-        request = self._client.build_request(
-            "POST",
-            self._access.url("chat/completions"),
-            content=dump_json(body),
-            headers=self._access.request_headers(),
-            timeout=httpx.Timeout(None, connect=timeouts.connect_s),
-        )
+        request = self._request("chat/completions", dump_json(body), timeouts, fresh=fresh)
         response = await self._send(request, timeouts)
         try:
             if response.status_code != httpx.codes.OK:
@@ -77,19 +70,13 @@ class Upstream:
 
     @asynccontextmanager
     async def forward(
-        self, path: str, raw: bytes, timeouts: Timeouts
+        self, path: str, raw: bytes, timeouts: Timeouts, *, fresh: bool = False
     ) -> AsyncGenerator[Forwarded, None]:
         """What the provider says to this body under `path`, as it says it.
 
         Errors: UpstreamError, also for any status but a success, and while the body is read.
         """
-        request = self._client.build_request(
-            "POST",
-            self._access.url(path),
-            content=raw,
-            headers=self._access.request_headers(),
-            timeout=httpx.Timeout(None, connect=timeouts.connect_s),
-        )
+        request = self._request(path, raw, timeouts, fresh=fresh)
         response = await self._send(request, timeouts)
         try:
             if not response.is_success:
@@ -122,14 +109,25 @@ class Upstream:
         models = body.get("data")
         return [str(m.get("id")) for m in models or [] if isinstance(m, dict)]
 
+    def _request(self, path: str, raw: bytes, timeouts: Timeouts, *, fresh: bool) -> httpx.Request:
+        return self._client.build_request(
+            "POST",
+            self._access.url(path),
+            content=raw,
+            headers=self._access.request_headers(),
+            timeout=httpx.Timeout(None, connect=timeouts.connect_s),
+            extensions={FRESH: fresh},
+        )
+
     async def _send(self, request: httpx.Request, timeouts: Timeouts) -> httpx.Response:
-        try:
-            async with asyncio.timeout(timeouts.first_byte_s):
-                return await self._client.send(request, stream=True)
-        except TimeoutError:
-            raise self._silent(timeouts.first_byte_s) from None
-        except Exception as exc:  # the transport lets errors of two libraries through
-            raise translate(exc, self._name) from exc
+        with following() as connection:
+            try:
+                async with asyncio.timeout(timeouts.first_byte_s):
+                    return await self._client.send(request, stream=True)
+            except TimeoutError:
+                raise self._silent(timeouts.first_byte_s) from None
+            except Exception as exc:  # the transport lets errors of two libraries through
+                raise translate(exc, self._name, connection) from exc
 
     async def _body(
         self, response: httpx.Response, timeouts: Timeouts
@@ -191,49 +189,14 @@ class Upstream:
                         break
         except UpstreamError:
             received = b""
-        error = _error_object(received)
-        return refusal(self._name, response.status_code, error, response.headers.get("retry-after"))
+        retry_after = response.headers.get("retry-after")
+        return refusal(self._name, response.status_code, received, retry_after)
 
     def _silent(self, waited_s: float) -> UpstreamTimeoutError:
         return UpstreamTimeoutError(f"{self._name}: no byte within {waited_s:g} s")
 
     def _truncated(self) -> UpstreamBrokenError:
         return UpstreamBrokenError(f"{self._name}: the stream ended before the answer did")
-
-
-def refusal(who: str, status: int, error: Json, retry_after: str | None) -> UpstreamError:
-    """The leaf of the error tree for this HTTP status."""
-    match status:
-        case 401 | 403:
-            return UpstreamAuthError(f"{who}: refused the gateway's key (HTTP {status})")
-        case 404:
-            return UpstreamMissingError(f"{who}: knows no such model or path (HTTP 404)")
-        case 429:
-            return UpstreamRateLimitError(
-                f"{who}: too many requests (HTTP 429)", retry_after_s=_seconds(retry_after)
-            )
-        case _ if status in _FAILURES or not httpx.codes.is_client_error(status):
-            return UpstreamFailedError(f"{who}: failed (HTTP {status})")
-        case _:
-            message = scrub(str(error.get("message") or "the request was rejected"))
-            code, param = error.get("code"), error.get("param")
-            return UpstreamRejectedError(
-                f"{who}: {message} (HTTP {status})",
-                code=code if isinstance(code, str) else None,
-                param=param if isinstance(param, str) else None,
-            )
-
-
-_FAILURES = frozenset({408, 409})
-
-_SECRETS = re.compile(
-    r"https?://\S+|\b(?:sk|pk|org|proj|key)[-_][\w-]{4,}|\b[Bb]earer\s+\S+|\S*\*{3,}\S*"
-)
-
-
-def scrub(message: str) -> str:
-    """A provider's message without URLs, keys and organisation ids, at most 500 characters."""
-    return _SECRETS.sub("…", message)[:500]
 
 
 def _parse(data: bytes, who: str) -> Json:
@@ -253,20 +216,5 @@ def _without_error(body: Json, who: str) -> Json:
     return body
 
 
-def _error_object(received: bytes) -> Json:
-    try:
-        error = orjson.loads(received).get("error")
-    except (orjson.JSONDecodeError, AttributeError):
-        return {}
-    return error if isinstance(error, dict) else {"message": error}
-
-
 def _finishes(chunk: Json) -> bool:
     return any(choice.get("finish_reason") for choice in chunk["choices"])
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    try:
-        return max(0.0, float(retry_after or ""))
-    except ValueError:
-        return None

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from app.configuration import build_settings
 from app.main import create_app
 from app.serving import serving
+from tests.support.exchange import NEVER, NO_RETRIES
 from tests.support.provider import Provider, provider
 
 Json: TypeAlias = dict[str, Any]
@@ -56,7 +57,8 @@ def chat(text: str = "What is 2 + 2?", **more: Any) -> Json:
 def configuration(base_url: str, store: Path, **more: Any) -> Json:
     """Three tiers, `small`, `medium` and `large`, at one provider.
 
-    The policy is the one whose every step a test can foresee, unless a test is about another.
+    The policy is the one whose every step a test can foresee, and what fails is not asked again nor
+    left alone, unless a test is about just that.
     """
     tiers = [
         {
@@ -74,6 +76,8 @@ def configuration(base_url: str, store: Path, **more: Any) -> Json:
         "providers": {"scripted": {"base_url": base_url}},
         "tiers": tiers,
         "policy": "llm_at",
+        "retries": NO_RETRIES,
+        "breaker": NEVER,
         "store": {"path": str(store)},
         "seed": 1,
         **more,

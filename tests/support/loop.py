@@ -28,10 +28,8 @@ from app.retriever import Retriever
 from app.tiers import Price, Tier, TierLadder, Timeouts
 from app.tracker import Tracker
 from app.transmission import Transmission
-from app.upstreams.access import Access
-from app.upstreams.client import Upstream
-from app.upstreams.transport import build_client
 from app.wire import parse_request
+from tests.support.exchange import plain_exchange
 from tests.support.gateway import Json, chat, until
 from tests.support.provider import Provider, provider
 
@@ -165,14 +163,11 @@ async def loop(
     tracker: Tracker | None = None,
 ) -> AsyncGenerator[Loop, None]:
     """A loop over a scripted provider; `works` false: nobody works at what waits."""
-    async with provider() as scripted, build_client() as client:
-        upstreams = {
-            "scripted": Upstream(name="scripted", access=Access(scripted.url), client=client)
-        }
+    async with provider() as scripted, plain_exchange(scripted.url, LADDER) as exchange:
         clock, store = SystemClock(), MemoryStore()
         recorder = MemoryRecorder(store)
-        generator = UpstreamGenerator(upstreams)
-        judge = LlmJudge(upstreams, max_tokens=100, timeout_s=5)
+        generator = UpstreamGenerator(exchange)
+        judge = LlmJudge(exchange, max_tokens=100, timeout_s=5)
         metrics = Metrics(tiers=LADDER.names, policies=["drawing"], checks=[], version="1")
         teacher = Teacher(
             ladder=LADDER,

@@ -14,11 +14,9 @@ from app.jsontext import Json
 from app.judge.llm import LlmJudge, judge_body, read_verdict
 from app.judge.prompt import TEXT_CHARACTERS
 from app.tiers import Capability, Price, Tier, Timeouts
-from app.upstreams.access import Access
-from app.upstreams.client import Upstream
-from app.upstreams.transport import build_client
 from app.wire import ChatRequest, parse_request
 from tests.support.attacks import PAYLOADS
+from tests.support.exchange import plain_exchange
 from tests.support.provider import Fails, Hangs, Provider, Reply, Says, Sends, provider
 
 TIER = Tier(
@@ -246,9 +244,8 @@ def test_no_other_text_is_a_verdict(text: str) -> None:
 
 @asynccontextmanager
 async def judging(scripted: Provider, timeout_s: float = 5) -> AsyncGenerator[LlmJudge, None]:
-    async with build_client() as client:
-        upstream = Upstream(name="scripted", access=Access(scripted.url), client=client)
-        yield LlmJudge({"scripted": upstream}, max_tokens=100, timeout_s=timeout_s)
+    async with plain_exchange(scripted.url, [TIER]) as exchange:
+        yield LlmJudge(exchange, max_tokens=100, timeout_s=timeout_s)
 
 
 @pytest.mark.anyio

@@ -235,9 +235,31 @@ def test_a_dial_beyond_its_range_is_refused(directory: Path, setting: str) -> No
     )
 
 
-def test_several_upstreams_of_a_tier_are_refused_as_not_yet(directory: Path) -> None:
-    assert "tiers.0.upstreams: not yet" in refusal(
-        directory, WORKING.replace("prior: 0.6", "prior: 0.6, upstreams: []")
+@pytest.mark.parametrize(
+    ("upstreams", "told"),
+    [
+        ("[]", "tiers.0: upstreams must be a list"),
+        ("{provider: p}", "tiers.0: upstreams must be a list"),
+        ("[{provider: openai}]", "tiers.0.model: is missing"),
+        ("[{provider: openai, model: m, modle: x}]", "tiers.0.upstreams.0.modle: unknown key"),
+        ("[{provider: gone, model: m}]", "names the provider 'gone'"),
+        (
+            "[{provider: openai, model: m}, {provider: openai, model: m}]",
+            "'openai/m' is there twice",
+        ),
+    ],
+)
+def test_a_tiers_upstreams_must_make_sense(directory: Path, upstreams: str, told: str) -> None:
+    short = "provider: openai, model: gpt-5-nano"
+
+    assert told in refusal(directory, WORKING.replace(short, f"upstreams: {upstreams}"))
+
+
+def test_a_tier_has_either_one_upstream_or_a_list(directory: Path) -> None:
+    listed = "upstreams: [{provider: openai, model: b}]"
+
+    assert "either provider and model, or upstreams" in refusal(
+        directory, WORKING.replace("prior: 0.6", f"prior: 0.6, {listed}")
     )
 
 
