@@ -58,7 +58,9 @@ class Limits(Section):
 
     `url` is a Redis or Valkey server that counts what keys use, where several processes serve;
     `password_env` names the variable with its password. `output_tokens` is the longest answer a
-    request gets that says nothing, where it has to be paid from a limited sum. `in_flight` is how many requests are served at once; `waiting` more wait up to `waiting_s`.
+    request gets that says nothing, where it has to be paid from a limited sum.
+
+    `in_flight` is how many requests are served at once; `waiting` more wait up to `waiting_s`.
     """
 
     in_flight: Count = 256
