@@ -63,7 +63,7 @@ async def proxied(door: Gateway, prefix: Path) -> AsyncGenerator[httpx.AsyncClie
     """A client in front of nginx in front of this gateway."""
     port = free_port()
     laid_out(prefix, door.url, port)
-    with (prefix / "out").open("wb") as out:
+    with (prefix / "out").open("ab") as out:
         process = await asyncio.create_subprocess_exec(
             *(NGINX, "-p", str(prefix), "-c", "nginx.conf", "-g", "daemon off;"),
             stdout=out,
