@@ -158,8 +158,8 @@ class StaticEmbedder:
 
     def __init__(self) -> None:
         weights, tokenizer = (path.read_bytes() for path in _wordllama_files())
-        # float16, as in the file: 16 MB instead of 32.
-        self._matrix = load(weights)["embedding.weight"]
+        # 32 MB instead of the file's 16 in float16, and a quarter of the time.
+        self._matrix = load(weights)["embedding.weight"].astype(np.float32)
         self._tokenizer = Tokenizer.from_buffer(tokenizer)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()

@@ -204,7 +204,7 @@ class Transmission:
                         answer.add(chunk, keep=not run.live)
                         if run.live:
                             yield Chunk(chunk)
-                examine(attempt, answer, request)
+                examine(attempt, answer, request, compared=run.record.kind == "routed")
         except (UpstreamError, DeadlineError) as exc:
             if run.live:
                 raise

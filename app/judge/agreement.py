@@ -50,7 +50,7 @@ def final_answer(answer: Answer) -> str:
     punctuation.
     """
     gist, whole = _gist(answer), answer.text or answer.refusal
-    said = gist or _words(whole) or whole
+    said = gist or _plain(whole) or whole
     digest = hashlib.blake2b(said.encode(errors="surrogatepass"), digest_size=12).hexdigest()
     return digest if gist else PROSE + digest
 
@@ -125,6 +125,15 @@ def _words(text: str) -> str:
     text = _folded(text)
     text = _NUMBER.sub(lambda number: _plain_number(number[0]), text)
     return _ONCE.sub("", _OPERATOR.sub(r"\1", _NOISE.sub(" ", text)).strip(" .:!"))
+
+
+def _plain(text: str) -> str:
+    """Prose without case, emphasis and punctuation. It may be long, so nothing cleverer is done."""
+    plain = unicodedata.normalize("NFKC", text).casefold().translate(_MARKUP)
+    return _NOISE.sub(" ", plain).strip(" .:!")
+
+
+_MARKUP = str.maketrans("*_`", "   ")
 
 
 def _folded(text: str) -> str:

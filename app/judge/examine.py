@@ -7,14 +7,18 @@ from app.records import Attempt
 from app.wire import ChatRequest
 
 
-def examine(attempt: Attempt, answer: Answer, request: ChatRequest) -> None:
+def examine(
+    attempt: Attempt, answer: Answer, request: ChatRequest, *, compared: bool = True
+) -> None:
     """Note on the attempt how its answer ended, what it boils down to, and a failed check.
+
+    `compared`: it may be held against another one.
 
     An answer cut by the client's own cap, or by a content filter, is what was asked for: it is not
     checked, and says nothing about quality.
     """
     attempt.finish_reason = answer.finish_reason
-    attempt.final_answer = final_answer(answer)
+    attempt.final_answer = final_answer(answer) if compared else None
     capped = answer.finish_reason == "length" and request.token_cap is not None
     if capped or answer.finish_reason == "content_filter":
         attempt.outcome = "censored"
