@@ -2,12 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 from tests.bench.load import Target, chat
+from tests.bench.stock import question
 
 SIZES = (1_000, 10_000, 100_000)
 USUAL_SIZE = 10_000
 STREAM_GAP_MS = 10
+QUESTIONS = 5_000
+"""So many different ones, that what is kept of earlier ones helps as little as it does in life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +26,13 @@ class Case:
 
     def target(self, url: str, *, wait_ms: int = 0, stream: bool = False) -> Target:
         """What to send, where."""
-        text = f"wait={wait_ms} gap={STREAM_GAP_MS if stream else 0}"
+        how = f"wait={wait_ms} gap={STREAM_GAP_MS if stream else 0}"
         more: dict[str, object] = {"stream": True} if stream else {}
         if self.mode is not None:
             more["autoshift"] = {"stream": self.mode}
-        return Target(url, chat(self.model, text, **more))
+        rng = Random(self.name)  # noqa: S311 - guards nothing
+        asked = [f"{question(rng)} {how}" for _ in range(QUESTIONS)]
+        return Target(url, [chat(self.model, text, **more) for text in asked])
 
 
 BARE = Case("bare proxy, same stack", "bare", "scripted")

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from urllib.parse import urlsplit
 
 import orjson
@@ -19,10 +20,10 @@ _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to send which body."""
+    """Where to send which bodies, one after the other and over again."""
 
     url: str
-    body: bytes
+    bodies: Sequence[bytes]
 
     @property
     def address(self) -> tuple[str, int]:
@@ -30,14 +31,15 @@ class Target:
         parts = urlsplit(self.url)
         return parts.hostname or "", parts.port or 80
 
-    def request(self) -> bytes:
-        """The request, as it goes over the wire."""
+    def requests(self) -> list[bytes]:
+        """The requests, as they go over the wire."""
         host, port = self.address
-        return (
+        head = (
             b"POST /v1/chat/completions HTTP/1.1\r\nhost: %b:%d\r\n"
             b"content-type: application/json\r\nauthorization: Bearer unused\r\n"
-            b"content-length: %d\r\n\r\n" % (host.encode(), port, len(self.body))
-        ) + self.body
+            b"content-length: %d\r\n\r\n"
+        )
+        return [head % (host.encode(), port, len(body)) + body for body in self.bodies]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Client:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self._request = target.request()
+        self._requests = cycle(target.requests())
         self._idle: deque[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = deque()
 
     async def __aenter__(self) -> "Client":
@@ -67,7 +69,7 @@ class Client:
     async def ask(self) -> bytes:
         """The body of one whole reply."""
         reader, writer = await self._connection()
-        writer.write(self._request)
+        writer.write(next(self._requests))
         head = await _head(reader)
         length = _LENGTH.search(head)
         body = (
@@ -83,7 +85,7 @@ class Client:
         reader, writer = await self._connection()
         started_s = time.perf_counter()
         first_s, chunks, rest, piece = 0.0, 0, b"", b""
-        writer.write(self._request)
+        writer.write(next(self._requests))
         await _head(reader)
         async for piece in _pieces(reader):
             found = (rest + piece).count(b'"content":"word')
@@ -167,7 +169,7 @@ async def streams(target: Target, *, at_once: int, each: int) -> list[Streamed]:
 
 def chat(model: str, text: str, **more: object) -> bytes:
     """A body of about 640 bytes."""
-    filler = "Please answer in whole sentences, and say where you are not sure. " * 6
+    filler = "Please answer in whole sentences, and say where you are not sure. " * 5
     messages = [
         {"role": "system", "content": "You are a helpful assistant."},
         {"role": "user", "content": f"{text} {filler}"},
