@@ -36,7 +36,7 @@ from app.store import Outbox, RecordStore, build_outbox, build_store
 from app.tiers import Tier, TierLadder
 from app.tracker import Tracker
 from app.transmission import Transmission
-from app.upstreams.build import build_client_for, build_exchange, build_limit
+from app.upstreams.build import build_exchange, build_limit, build_transport
 from app.upstreams.inflight import InFlightLimit
 from app.upstreams.retries import RetryBudget
 from app.upstreams.turns import Exchange
@@ -63,7 +63,7 @@ class Parts:
     settings: Settings
     keyring: Keyring
     ladder: TierLadder
-    client: httpx.AsyncClient
+    transport: httpx.AsyncBaseTransport
     exchange: Exchange
     in_flight: InFlightLimit
     policies: Mapping[str, Policy]
@@ -88,7 +88,7 @@ class Parts:
             async with _working(self.store, self.outbox, self.recorder, workers):
                 yield
         finally:
-            await self.client.aclose()
+            await self.transport.aclose()
 
 
 def build_parts(settings: Settings) -> Parts:
@@ -102,7 +102,7 @@ def build_parts(settings: Settings) -> Parts:
     )
     keyring = build_keyring(settings.keys)
     clock = SystemClock()
-    client = build_client_for(settings)
+    transport = build_transport(settings)
     embedder = build_embedder(settings.embedder)
     store = build_store(
         settings.store,
@@ -115,7 +115,7 @@ def build_parts(settings: Settings) -> Parts:
     )
     rng = Random(settings.seed)  # noqa: S311 - chooses tiers and waits, guards nothing
     budget = RetryBudget(settings.retries, clock, rng)
-    exchange = build_exchange(settings, client, budget, metrics.traffic, clock)
+    exchange = build_exchange(settings, transport, budget, metrics.traffic, clock)
     in_flight = build_limit(settings.limits, budget, metrics.traffic)
     recorder = Recorder(store, outbox, metrics.observe)
     tracker = Tracker(ladder=ladder.names)
@@ -163,7 +163,7 @@ def build_parts(settings: Settings) -> Parts:
         settings=settings,
         keyring=keyring,
         ladder=ladder,
-        client=client,
+        transport=transport,
         exchange=exchange,
         in_flight=in_flight,
         policies=policies,

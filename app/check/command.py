@@ -18,7 +18,7 @@ from app.parts import build_parts, priced_ladder
 from app.prices import doubts
 from app.settings import Settings
 from app.store.probe import OLDEST_SERVER, is_too_old, look_at, server_version
-from app.upstreams.build import build_client_for
+from app.upstreams.build import build_transport
 
 SAYS = "say what is wrong with a configuration, and what would be right"
 FAILS = "something is wrong (with --strict: or doubtful)"
@@ -63,8 +63,8 @@ async def run(given: argparse.Namespace) -> int:
 
 async def look(settings: Settings, *, ask: bool) -> AsyncGenerator[Finding, None]:
     """Everything that was found, in the order a reader needs it."""
-    async with build_client_for(settings) as client:
-        async for finding in providers.look(settings, client, ask=ask):
+    async with build_transport(settings) as transport:
+        async for finding in providers.look(settings, transport, ask=ask):
             yield finding
     for finding in _prices(settings):
         yield finding
@@ -74,7 +74,7 @@ async def look(settings: Settings, *, ask: bool) -> AsyncGenerator[Finding, None
         if providers.missing_key(settings) is None:  # else it was said already
             yield Finding("error", "configuration", exc.message)
     else:
-        await parts.client.aclose()
+        await parts.transport.aclose()
     yield await _server(settings) if settings.store.url is not None else _directory(settings)
     yield _address(settings)
 

@@ -31,7 +31,7 @@ _PING_S = 20.0
 
 
 async def look(
-    settings: Settings, client: httpx.AsyncClient, *, ask: bool
+    settings: Settings, transport: httpx.AsyncBaseTransport, *, ask: bool
 ) -> AsyncGenerator[Finding, None]:
     """One finding for each provider, then for each of its tiers; `ask` spends a few tokens."""
     for name, provider in settings.providers.items():
@@ -47,7 +47,7 @@ async def look(
             said, _, remedy = exc.message.partition("; ")
             yield Finding("error", f"provider {name}", said.partition(": ")[2], remedy)
             continue
-        upstream = Upstream(name=name, access=access_of(provider, key), client=client)
+        upstream = Upstream(name=name, access=access_of(provider, key), transport=transport)
         found, models = await _ping(name, provider, upstream, tiers)
         yield found
         if found.level == "error":

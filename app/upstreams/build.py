@@ -16,7 +16,7 @@ from app.upstreams.breaker import CircuitBreaker
 from app.upstreams.client import Upstream
 from app.upstreams.inflight import InFlightLimit
 from app.upstreams.retries import RetryBudget
-from app.upstreams.transport import build_client
+from app.upstreams.transport import Transport
 from app.upstreams.turns import CallMeter, Exchange, Line
 
 
@@ -28,12 +28,12 @@ class ShedMeter(CallMeter, Protocol):
         ...
 
 
-def build_client_for(settings: Settings) -> httpx.AsyncClient:
-    """The client for these providers."""
-    return build_client({p.host: p.addresses for p in settings.providers.values()})
+def build_transport(settings: Settings) -> httpx.AsyncBaseTransport:
+    """The connections to these providers."""
+    return Transport({p.host: p.addresses for p in settings.providers.values()})
 
 
-def build_upstreams(settings: Settings, client: httpx.AsyncClient) -> dict[str, Upstream]:
+def build_upstreams(settings: Settings, transport: httpx.AsyncBaseTransport) -> dict[str, Upstream]:
     """One upstream a provider, by its name.
 
     Errors: SettingsError where a provider's key is missing from the environment.
@@ -42,7 +42,7 @@ def build_upstreams(settings: Settings, client: httpx.AsyncClient) -> dict[str, 
         name: Upstream(
             name=name,
             access=access_of(provider, secret(provider.api_key_env, wanted_by=f"providers.{name}")),
-            client=client,
+            transport=transport,
         )
         for name, provider in settings.providers.items()
     }
@@ -50,13 +50,13 @@ def build_upstreams(settings: Settings, client: httpx.AsyncClient) -> dict[str, 
 
 def build_exchange(
     settings: Settings,
-    client: httpx.AsyncClient,
+    transport: httpx.AsyncBaseTransport,
     budget: RetryBudget,
     meter: CallMeter,
     clock: Clock,
 ) -> Exchange:
     """Everyone who can be asked. Errors: as `build_upstreams`."""
-    upstreams = build_upstreams(settings, client)
+    upstreams = build_upstreams(settings, transport)
     ladder: dict[str, Line] = {}
     for tier in settings.tiers:
         for each in tier.upstreams:

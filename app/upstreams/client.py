@@ -24,6 +24,7 @@ from app.upstreams.transport import FRESH, following, translate
 
 ANSWER_BYTES = 16 * 1024 * 1024
 ERROR_BYTES = 64 * 1024
+_OWN_HEADERS = {"accept-encoding": "identity", "user-agent": "autoshift"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,12 @@ class Forwarded:
 class Upstream:
     """An OpenAI-compatible provider over HTTP."""
 
-    def __init__(self, *, name: str, access: Access, client: httpx.AsyncClient) -> None:
+    def __init__(self, *, name: str, access: Access, transport: httpx.AsyncBaseTransport) -> None:
         self._name = name
         self._access = access
-        self._client = client
+        self._transport = transport
+        self._headers = httpx.Headers({**access.request_headers(), **_OWN_HEADERS})
+        self._urls: dict[str, httpx.URL] = {}
 
     async def complete(
         self, body: Json, timeouts: Timeouts, *, fresh: bool = False
@@ -55,7 +58,7 @@ class Upstream:
         `fresh`: over a new connection, none that was kept.
         Errors: UpstreamError. A stream that ends without `finish_reason` is one as well.
         """
-        request = self._request("chat/completions", dump_json(body), timeouts, fresh=fresh)
+        request = self._request("POST", "chat/completions", dump_json(body), timeouts, fresh)
         response = await self._send(request, timeouts)
         try:
             if response.status_code != httpx.codes.OK:
@@ -76,7 +79,7 @@ class Upstream:
 
         Errors: UpstreamError, also for any status but a success, and while the body is read.
         """
-        request = self._request(path, raw, timeouts, fresh=fresh)
+        request = self._request("POST", path, raw, timeouts, fresh)
         response = await self._send(request, timeouts)
         try:
             if not response.is_success:
@@ -92,12 +95,7 @@ class Upstream:
 
     async def ping(self, timeouts: Timeouts) -> list[str]:
         """The provider's model names. Errors: UpstreamError."""
-        request = self._client.build_request(
-            "GET",
-            self._access.url("models"),
-            headers=self._access.request_headers(),
-            timeout=httpx.Timeout(timeouts.idle_s, connect=timeouts.connect_s),
-        )
+        request = self._request("GET", "models", None, timeouts)
         response = await self._send(request, timeouts)
         try:
             if response.status_code != httpx.codes.OK:
@@ -109,30 +107,34 @@ class Upstream:
         models = body.get("data")
         return [str(m.get("id")) for m in models or [] if isinstance(m, dict)]
 
-    def _request(self, path: str, raw: bytes, timeouts: Timeouts, *, fresh: bool) -> httpx.Request:
-        return self._client.build_request(
-            "POST",
-            self._access.url(path),
+    def _request(
+        self, method: str, path: str, raw: bytes | None, timeouts: Timeouts, fresh: bool = False
+    ) -> httpx.Request:
+        url = self._urls.get(path)
+        if url is None:
+            url = self._urls[path] = httpx.URL(self._access.url(path))
+        return httpx.Request(
+            method,
+            url,
+            headers=self._headers,
             content=raw,
-            headers=self._access.request_headers(),
-            timeout=httpx.Timeout(None, connect=timeouts.connect_s),
-            extensions={FRESH: fresh},
+            extensions={"timeout": {"connect": timeouts.connect_s}, FRESH: fresh},
         )
 
     async def _send(self, request: httpx.Request, timeouts: Timeouts) -> httpx.Response:
         with following() as connection:
             try:
                 async with asyncio.timeout(timeouts.first_byte_s):
-                    return await self._client.send(request, stream=True)
+                    return await self._transport.handle_async_request(request)
             except TimeoutError:
                 raise self._silent(timeouts.first_byte_s) from None
-            except Exception as exc:  # the transport lets errors of two libraries through
+            except Exception as exc:
                 raise translate(exc, self._name, connection) from exc
 
     async def _body(
         self, response: httpx.Response, timeouts: Timeouts
     ) -> AsyncGenerator[bytes, None]:
-        pieces = response.aiter_raw()
+        pieces = aiter(_stream_of(response))
         wait_s = timeouts.first_byte_s
         total_bytes = 0
         while True:
@@ -141,7 +143,7 @@ class Upstream:
                     piece = await anext(pieces, None)
             except TimeoutError:
                 raise self._silent(wait_s) from None
-            except Exception as exc:  # the transport lets errors of two libraries through
+            except Exception as exc:
                 raise translate(exc, self._name) from exc
             if piece is None:
                 return
@@ -197,6 +199,11 @@ class Upstream:
 
     def _truncated(self) -> UpstreamBrokenError:
         return UpstreamBrokenError(f"{self._name}: the stream ended before the answer did")
+
+
+def _stream_of(response: httpx.Response) -> httpx.AsyncByteStream:
+    assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - the transport's own
+    return response.stream
 
 
 def _parse(data: bytes, who: str) -> Json:

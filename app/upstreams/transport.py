@@ -1,20 +1,18 @@
 """The fast transport under httpx's API, and its errors in our words.
 
 httpx's own pool costs several times the CPU of a whole pass-through request; aiohttp's does not.
-`httpx-aiohttp` reports refused connections, a full pool and a provider that died after it had
-received the request all as `ConnectTimeout`, so errors are told apart by their cause.
+The package `httpx-aiohttp` joins the two as well, but reports refused connections, a full pool and
+a provider that died after it had received the request all as `ConnectTimeout`.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import aiohttp
 import httpx
-from httpx_aiohttp import AiohttpTransport
 from typing_extensions import override
 
 from app.addresses import Addresses
@@ -48,21 +46,6 @@ class Connection:
 _current: ContextVar[Connection] = ContextVar("connection")
 
 
-def build_client(allowed: Mapping[str, Addresses] | None = None) -> httpx.AsyncClient:
-    """One client for all providers: keep-alive, no cookies, no redirects, no proxy variables.
-
-    `allowed` says, by host name, which addresses it may have.
-    """
-    return httpx.AsyncClient(
-        transport=_Transport(allowed or {}),
-        # Both libraries keep cookies of their own; see _session.
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        follow_redirects=False,
-        trust_env=False,
-        headers={"accept-encoding": "identity", "user-agent": "autoshift"},
-    )
-
-
 @contextmanager
 def following() -> Iterator[Connection]:
     """What becomes known about the connection of the request that is sent inside."""
@@ -79,15 +62,12 @@ def translate(exc: Exception, who: str, connection: Connection | None = None) ->
 
     `connection`: not a byte had come over it.
     """
-    cause = exc if isinstance(exc, aiohttp.ClientError) else exc.__cause__ or exc
-    match cause:
+    match exc:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
             return UpstreamUntrustedError(f"{who}: its TLS certificate was not accepted")
         case aiohttp.ClientConnectorError() | aiohttp.ConnectionTimeoutError():
             return UpstreamConnectError(f"{who}: no connection could be made")
-        case httpx.ConnectError() | httpx.UnsupportedProtocol():
-            return UpstreamConnectError(f"{who}: no connection could be made")
-        case aiohttp.ServerTimeoutError() | httpx.TimeoutException():
+        case aiohttp.ServerTimeoutError():
             return UpstreamTimeoutError(f"{who}: it was silent for too long")
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() if _stale(connection):
             return UpstreamStaleError(f"{who}: it had closed the connection meanwhile")
@@ -101,24 +81,63 @@ def _stale(connection: Connection | None) -> bool:
     return time.monotonic() - connection.started_s < STALE_S
 
 
-class _Transport(httpx.AsyncBaseTransport):
-    """Kept connections, unless a request wants a new one."""
+class Transport(httpx.AsyncBaseTransport):
+    """Connections to all providers: kept, unless a request wants a new one.
 
-    def __init__(self, allowed: Mapping[str, Addresses]) -> None:
-        self._kept = AiohttpTransport(client=lambda: _session(allowed))
-        self._new = AiohttpTransport(client=lambda: _session(allowed, force_close=True))
+    No cookies, no redirects, no proxy variables. `allowed` says, by host name, which addresses it
+    may have. Errors: aiohttp's own; see `translate`.
+    """
+
+    def __init__(self, allowed: Mapping[str, Addresses] | None = None) -> None:
+        self._allowed = allowed or {}
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     @override
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The response, its body unread."""
-        transport = self._new if request.extensions.get(FRESH) else self._kept
-        return await transport.handle_async_request(request)
+        """The response, its body unread. Units: the extension `timeout` has seconds."""
+        answer = await self._session(fresh=bool(request.extensions.get(FRESH))).request(
+            request.method,
+            str(request.url),
+            headers=request.headers,
+            data=request.content or None,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=request.extensions["timeout"]["connect"]
+            ),
+        )
+        return httpx.Response(
+            answer.status, headers=answer.raw_headers, stream=_Body(answer), request=request
+        )
 
     @override
     async def aclose(self) -> None:
         """Close what is open."""
-        await self._kept.aclose()
-        await self._new.aclose()
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()
+
+    def _session(self, *, fresh: bool) -> aiohttp.ClientSession:
+        # Not made beforehand: a session belongs to the loop it is made in.
+        session = self._sessions.get(fresh)
+        if session is None:
+            session = self._sessions[fresh] = _session(self._allowed, force_close=fresh)
+        return session
+
+
+class _Body(httpx.AsyncByteStream):
+    """A response's body, as it comes."""
+
+    def __init__(self, answer: aiohttp.ClientResponse) -> None:
+        self._answer = answer
+
+    @override
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._answer.content.iter_any()
+
+    @override
+    async def aclose(self) -> None:
+        """Give the connection back; where not all of the body was read, aiohttp closes it."""
+        self._answer.release()
 
 
 def _session(
@@ -129,6 +148,7 @@ def _session(
         connector=aiohttp.TCPConnector(limit=0, resolver=CheckedResolver(allowed), **keeping),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
+        skip_auto_headers=("accept", "accept-encoding", "user-agent"),
         max_line_size=HEADER_BYTES,
         max_field_size=HEADER_BYTES,
         trace_configs=[_tracing()],

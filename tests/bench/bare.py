@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 
 from app.serving import serving
-from app.upstreams.transport import build_client
+from app.upstreams.transport import Transport
 
 
 def bare_proxy(upstream: str, client: httpx.AsyncClient) -> FastAPI:
@@ -57,7 +57,7 @@ async def main() -> None:
     given = parser.parse_args()
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
     client = (
-        build_client()
+        httpx.AsyncClient(transport=Transport(), trust_env=False, timeout=60)
         if given.transport == "gateway"
         else httpx.AsyncClient(trust_env=False, limits=limits, timeout=60)
     )

@@ -14,7 +14,7 @@ from app.upstreams.access import Access
 from app.upstreams.breaker import CircuitBreaker
 from app.upstreams.client import Upstream
 from app.upstreams.retries import RetryBudget
-from app.upstreams.transport import build_client
+from app.upstreams.transport import Transport
 from app.upstreams.turns import Exchange, Line
 
 NEVER = {"in_a_row": 10**9, "calls": 10**9}
@@ -26,8 +26,8 @@ NO_RETRIES = {"share": 0, "per_s": 0}
 async def plain_exchange(url: str, tiers: Iterable[Tier]) -> AsyncGenerator[Exchange, None]:
     """An exchange in which the provider at this address answers for all tiers."""
     clock = SystemClock()
-    async with build_client() as client:
-        upstream = Upstream(name="scripted", access=Access(url), client=client)
+    async with Transport() as transport:
+        upstream = Upstream(name="scripted", access=Access(url), transport=transport)
         lines = {
             tier.name: [
                 Line(
