@@ -8,8 +8,9 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from app.api.auth import ADMIN_RIGHTS, RIGHTS, Gate
+from app.api.auth import ADMIN_RIGHTS, EVERYBODY, RIGHTS, Gate
 from app.api.chat import ChatEndpoint, chat_router
+from app.api.dashboard import Figures, dashboard_router
 from app.api.decisions import decisions_router
 from app.api.door import guard
 from app.api.explain import ExplainEndpoint
@@ -18,7 +19,7 @@ from app.api.openapi import openapi_router
 from app.api.ops import ops_router
 from app.api.passthrough import Passthrough
 from app.api.records import records_router
-from app.api.report import EVERYBODY, report_router
+from app.api.report import report_router
 from app.archive import Archive
 from app.configuration import load_settings
 from app.explaining import Explainer
@@ -106,8 +107,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             gate.add_all(app, router, prefix)
         everybodys = report_router(parts.tracker, usual=EVERYBODY, simulated=settings.simulated)
         admin_gate.add_all(admin, everybodys, prefix)
+    figures = Figures(parts.tracker, settings.policy, version("autoshift"), settings.simulated)
     for application, keeper in ((app, gate), (admin, admin_gate)):
         keeper.add_all(application, ops_router(recorder, parts.metrics))
+        usual = None if application is app else EVERYBODY
+        keeper.add_all(application, dashboard_router(figures, usual=usual))
         guard(application, settings.server, new_id, keyed=not parts.keyring.empty)
     app.state.admin = admin
     return app

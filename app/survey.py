@@ -16,6 +16,7 @@ from app.window import WATCHED
 
 GROUPS = 20
 _UNNAMED = {NOBODY: None, OTHERS: "(others)"}
+Point: TypeAlias = tuple[float, float]
 By: TypeAlias = Literal["task", "tenant", "tier"]
 
 
@@ -53,6 +54,23 @@ def against(sums: Sums, tier: str) -> Against:
         share = sums.combined(slopes, value=1 - served_usd / fixed_usd)
     accuracy = sums.combined({("accuracy", SERVED): 1.0, ("accuracy", tier): -1.0})
     return Against(saved, share, accuracy, _is_sure_loss(accuracy))
+
+
+def hull_of(standing: Standing) -> list[str]:
+    """The tiers that no coin between two others beats, the cheapest first."""
+    known = {
+        tier: (way.usd_per_1000.value, way.accuracy.value)
+        for tier, way in standing.fixed.items()
+        if way.usd_per_1000.value is not None and way.accuracy.value is not None
+    }
+    hull: list[str] = []
+    for tier in sorted(known, key=lambda tier: (known[tier][0], -known[tier][1])):
+        if hull and known[tier][1] <= known[hull[-1]][1]:
+            continue
+        while len(hull) > 1 and _is_under(known[hull[-1]], known[hull[-2]], known[tier]):
+            hull.pop()
+        hull.append(tier)
+    return hull
 
 
 def counts_of(excerpt: Excerpt) -> Json:
@@ -134,6 +152,12 @@ def _group(name: str | None, part: Excerpt, baseline: str) -> Json:
         "state": standing.state,
         "sentence": standing.sentence,
     }
+
+
+def _is_under(point: Point, left: Point, right: Point) -> bool:
+    """Whether it lies on the line between the other two, or under it."""
+    run, rise = right[0] - left[0], right[1] - left[1]
+    return (point[1] - left[1]) * run <= rise * (point[0] - left[0])
 
 
 def _money(sums: Sums, tier: str, parts: dict[Quantity, float], per: float) -> Figure:

@@ -14,10 +14,17 @@ from app.keyring import Caller, Keyring
 
 Right: TypeAlias = Literal["open", "metrics", "user", "admin"]
 
-HEALTH: Mapping[str, Right] = {"/healthz": "open", "/readyz": "open"}
-RIGHTS: Mapping[str, Right] = {**HEALTH, "/metrics": "metrics"}
+EVERYBODY = "*"
+"""In place of a tenant's name, for admins."""
+OPEN: Mapping[str, Right] = {
+    "/healthz": "open",
+    "/readyz": "open",
+    "/dashboard": "open",
+    "/dashboard/{name}": "open",  # a page without figures
+}
+RIGHTS: Mapping[str, Right] = {**OPEN, "/metrics": "metrics"}
 """On the main port; any other route is for users."""
-ADMIN_RIGHTS: Mapping[str, Right] = {**HEALTH, "/metrics": "open"}
+ADMIN_RIGHTS: Mapping[str, Right] = {**OPEN, "/metrics": "open"}
 """On the admin port; any other route is for admins."""
 
 _MAY: Mapping[Right, frozenset[Role]] = {

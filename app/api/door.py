@@ -21,7 +21,8 @@ from app.settings import Endpoint, Server
 logger = logging.getLogger(__name__)
 
 _SUPPORTED = (
-    "/v1/chat/completions, /v1/models, /v1/explain, /v1/decisions/{id}, /healthz, /readyz, /metrics"
+    "/v1/chat/completions, /v1/models, /v1/explain, /v1/decisions/{id}, /healthz, /readyz, "
+    "/metrics, /dashboard"
 )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
+from app.api.report_schemas import REPORT_SCHEMAS
 from app.api.schemas import ANY_OBJECT, BOOLEAN, EVENT, INTEGER, MOMENT, SCHEMAS, STRING, ref
 from app.jsontext import Json
 
@@ -35,7 +36,7 @@ def document(*, version: str, passthrough: Iterable[str]) -> Json:
         "openapi": VERSION,
         "info": {"title": "Autoshift", "version": version},
         "paths": {**paths, **_OPERATED},
-        "components": {"schemas": SCHEMAS},
+        "components": {"schemas": {**SCHEMAS, **REPORT_SCHEMAS}},
     }
 
 
@@ -45,6 +46,10 @@ def _content(kind: str, schema: Json) -> Json:
 
 def _reply(description: str, schema: Json) -> Json:
     return {"description": description, "content": _content("application/json", schema)}
+
+
+def _file(kind: str) -> Json:
+    return {"description": "A file", "content": _content(kind, STRING)}
 
 
 _ERRORS: Json = {
@@ -58,11 +63,13 @@ def _operation(summary: str, ok: Json, **more: object) -> Json:
 
 
 def _get(summary: str, ok: Json, *parameters: str) -> Json:
-    wanted = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-        for name in parameters
-    ]
+    wanted = _path(*parameters)
     return {"get": _operation(summary, ok, **({"parameters": wanted} if wanted else {}))}
+
+
+def _path(*names: str) -> list[Json]:
+    schema: Json = {"type": "string", "minLength": 1}
+    return [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
 
 
 def _body(schema: Json, *, required: bool = True) -> Json:
@@ -106,9 +113,13 @@ _SERVED: Json = {
     },
     "/models": _get("The models that can be asked for", _reply("All of them", ref("Models"))),
     "/models/{name}": _get("One model", _reply("It exists", ref("Model")), "name"),
-    "/decisions/{decision_id}": _get(
-        "What happened to one request", _reply("Its record", ref("Decision")), "decision_id"
-    ),
+    "/decisions/{decision_id}": {
+        "get": _operation(
+            "What happened to one request",
+            _reply("Its record", ref("Decision")),
+            parameters=[*_path("decision_id"), *_query(tenant=TENANT)],
+        )
+    },
     "/explain": {
         "post": _operation(
             "Say what would be done with a conversation, and why; no tier is asked",
@@ -181,5 +192,14 @@ _OPERATED: Json = {
         "Prometheus metrics",
         {"description": "Samples", "content": _content("text/plain", STRING)},
     ),
+    "/dashboard": _get("The dashboard", _file("text/html")),
+    "/dashboard/{name}": _get("One of the dashboard's files", _file("*/*"), "name"),
+    "/v1/dashboard": {
+        "get": _operation(
+            "What the dashboard shows: the report, and how things went over time",
+            _reply("The figures", ref("Dashboard")),
+            parameters=_query(**_REPORTED),
+        )
+    },
     "/openapi.json": _get("This document", _reply("OpenAPI", ANY_OBJECT)),
 }

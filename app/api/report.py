@@ -7,14 +7,13 @@ from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from app.api.auth import Asking, tenant_of
+from app.api.auth import EVERYBODY, Asking, tenant_of
 from app.api.fields import Fields, query_of
 from app.api.story import json_reply
 from app.jsontext import Json
 from app.report import report_of, told_by
 from app.tracker import Tracker
 
-EVERYBODY = "*"
 NAME_CHARACTERS = 64
 
 

@@ -18,7 +18,7 @@ from tests.support.keys import SECRETS, bearer, keys_in
 pytestmark = pytest.mark.anyio
 
 CHAT = "/v1/chat/completions"
-HEALTH = {"/healthz", "/readyz"}
+OPEN = {"/healthz", "/readyz", "/dashboard", "/dashboard/{name}"}
 
 
 @pytest.fixture
@@ -56,8 +56,9 @@ async def test_every_route_asks_for_a_key_and_says_the_same_to_all_who_have_none
     async with gateway(tmp_path, keys=keys, passthrough={"embeddings": "scripted"}) as gate:
         said = set()
         for method, path, endpoint in routes(gate):
-            if path in HEALTH:
-                assert (await gate.http.request(method, path)).status_code == 200
+            if path in OPEN:
+                shown = path.replace("{name}", "page.js")
+                assert (await gate.http.request(method, shown)).status_code == 200
                 assert endpoint.right == "open"
                 continue
             for headers in nobody if path == CHAT else nobody[:4:3]:
@@ -268,7 +269,7 @@ async def test_what_a_request_calls_itself_does_not_change_what_it_may(
     """As CVE-2026-49468: a Host header that changed which route was seen by the check."""
     key = SECRETS["a-1"].encode()
     async with gateway(tmp_path, keys=keys) as gate:
-        paths = {(method, path) for method, path, _ in routes(gate) if path not in HEALTH}
+        paths = {(method, path) for method, path, _ in routes(gate) if path not in OPEN}
         for method, path in sorted(paths):
             for target, fields in (
                 (path, b"host: x/healthz"),
