@@ -170,7 +170,9 @@ def _calibration(parts: Floats) -> Json:
         return {"n_eff": 0.0, "enough": False, "brier": None, "ece": None, "bins": []}
     found = believed + surprise / weight
     at = np.clip((believed * BINS).astype(np.int64), 0, BINS - 1)
-    bins = [_bin(number, believed, found, weight, at == number) for number in np.unique(at)]
+    bins = [
+        _bin(number, believed, found, weight, at == number) for number in np.unique(at).tolist()
+    ]
     n_eff = _n_eff(weight)
     return {
         "n_eff": n_eff,
