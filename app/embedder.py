@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,6 +176,8 @@ class StaticEmbedder:
             tokens = self._tokenizer.encode(_cap(text, TEXT_CHARACTERS), add_special_tokens=False)
         except (TypeError, ValueError) as exc:
             raise EmbedderError("the question is not valid Unicode text") from exc
+        if not tokens.ids:
+            return None
         return _unit(self._matrix[tokens.ids].mean(axis=0, dtype=np.float32))
 
 
@@ -209,7 +212,10 @@ class FastEmbedEmbedder:
             return None
         return _unit(
             await to_thread.run_sync(
-                self._embed, _cap(text, TEXT_CHARACTERS), limiter=self._limiter
+                self._embed,
+                _cap(text, TEXT_CHARACTERS),
+                limiter=self._limiter,
+                abandon_on_cancel=True,
             )
         )
 
@@ -273,7 +279,9 @@ def _onnx_file(path: Path) -> Path:
     return files[0]
 
 
-def _unit(vector: Vector) -> Vector | None:
-    """The vector at length 1; None where it has no direction."""
+def _unit(vector: Vector) -> Vector:
+    """The vector at length 1. Errors: EmbedderError where it has no direction."""
     length = float(np.linalg.norm(vector))
-    return vector / np.float32(length) if length > 0 else None
+    if not (length > 0 and math.isfinite(length)):
+        raise EmbedderError(f"the embedding model gave a vector of length {length}")
+    return vector / np.float32(length)

@@ -76,6 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
 
     app = FastAPI(title="Autoshift", lifespan=lifespan, openapi_url=None)
+    app.state.parts = parts
     admin = FastAPI(title="Autoshift, for its operators", openapi_url=None)
     gate = Gate(lambda: parts.keyring, rights=RIGHTS, usual="user")
     admin_gate = Gate(lambda: parts.keyring, rights=ADMIN_RIGHTS, usual="admin")

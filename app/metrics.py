@@ -25,7 +25,9 @@ Watched: TypeAlias = Literal["store_records", "outbox_entries", "outbox_bytes", 
 
 OTHER = "other"
 PHASES = frozenset({"embed", "search", "judge"})
-REASONS = frozenset({"store", "embedder", "judge", "tier", "deadline", "max_calls"})
+REASONS = frozenset(
+    {"store", "embedder", "judge", "outbox", "tier", "deadline", "max_calls", "shed"}
+)
 
 _WATCHED: dict[Watched, str] = {
     "store_records": "Records in the store.",

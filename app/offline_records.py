@@ -7,10 +7,11 @@ from typing import IO
 
 from app.archive import Archive
 from app.configuration import secret
+from app.delivery import BATCH_RECORDS
 from app.embedder import Embedder, build_embedder
 from app.errors import SettingsError, StoreError, StoreLockedError
 from app.record_files import Header, Line, encoded, line_of, read_header, read_lines
-from app.recorder import BATCH_RECORDS, Recorder
+from app.recorder import Recorder
 from app.records import Record, record_from_json
 from app.settings import Settings
 from app.store import Insert, Outbox, build_store

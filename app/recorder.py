@@ -7,18 +7,16 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
-from app.errors import OutboxError, StoreDownError, StoreError
+from app.delivery import BATCH_RECORDS, Delivery
+from app.errors import OutboxError, StoreDownError
 from app.records import Evidence, Record, Vector
-from app.store.entries import Entry
 from app.store.outbox import Outbox
 from app.store.protocol import Insert, Operation, RecordStore, note_of, with_evidence
 
 logger = logging.getLogger(__name__)
 
-# Larger batches are hardly faster, and keep the event loop waiting longer.
-BATCH_RECORDS = 64
 REMEMBERED_IDS = 4096
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
@@ -63,12 +61,10 @@ class Recorder:
         self._tidy_s = tidy_s
         self._submitted: OrderedDict[str, bool] = OrderedDict()
         self._wake = asyncio.Event()
-        self._delivering = asyncio.Lock()
+        self._delivery = Delivery(store, outbox)
         self._refusing = False
-        self._set_aside: set[str] = set()
         self.refused = 0
         self.stored = math.nan
-        self.trouble: str | None = None
         self.alive = False
 
     @property
@@ -76,10 +72,16 @@ class Recorder:
         """How many operations wait for the store."""
         return self._outbox.depth
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the store does not take them, where it does not."""
+        return self._delivery.trouble
+
     def submit(self, record: Record, vector: Vector | None) -> bool:
         """Write the record down; whether it is acknowledged. Once per id; never raises.
 
-        A record that must teach nothing is kept without its vector: it is nobody's neighbour.
+        A record that must teach nothing is kept without its vector: it is nobody's neighbour. One
+        that is not acknowledged says so: it is degraded by `outbox`.
         """
         if record.id in self._submitted:
             return self._submitted[record.id]
@@ -87,6 +89,8 @@ class Recorder:
         acknowledged = self._append(
             lambda: Insert(record.id, record.tenant, record.to_json(), taught)
         )
+        if not acknowledged:
+            record.degraded += ("outbox",)
         self._submitted[record.id] = acknowledged
         if len(self._submitted) > REMEMBERED_IDS:
             self._submitted.popitem(last=False)
@@ -129,7 +133,7 @@ class Recorder:
             # Not cancelled half-way: a write that goes on unseen could overtake a delete.
             if time.monotonic() > until_s:
                 raise StoreDownError("records are still on their way to the store; try again later")
-            if await self._turn() == "failed":
+            if await self._delivery.turn() == "failed":
                 raise StoreDownError(f"the record store is behind: {self.trouble}")
 
     async def erase(self, ids: Sequence[str], *, tenant: str) -> None:
@@ -137,13 +141,22 @@ class Recorder:
 
         Errors: OutboxError, nothing is erased; StoreDownError, the store follows later.
         """
-        async with self._delivering:
+        async with self._delivery.busy:
             self._outbox.erase(ids, tenant=tenant)
-            self._set_aside.difference_update(ids)
+            self._delivery.erased(ids)
         await self.deliver()
 
     async def tidy(self) -> None:
-        """Drop what the store has held for long enough, once synced. Errors: GatewayError."""
+        """Drop what the store has held for long enough, once synced; restore what it has lost.
+
+        Errors: GatewayError.
+        """
+        async with self._delivery.busy:
+            if await self._store.has_lost():
+                self._outbox.offer_again()
+                extra = {"entries": self.backlog}
+                logger.warning("the store has lost its latest writes; written again", extra=extra)
+                self._wake.set()
         if self._outbox.has_expired:
             await self._store.flush()
         while self._outbox.has_expired:
@@ -169,7 +182,7 @@ class Recorder:
         """
         try:
             async with asyncio.timeout(limit_s):
-                while await self._turn() == "delivered":
+                while await self._delivery.turn() == "delivered":
                     pass
         except TimeoutError:
             pass
@@ -207,7 +220,7 @@ class Recorder:
         pause_s = FIRST_PAUSE_S
         while True:
             self._wake.clear()
-            match await self._turn():
+            match await self._delivery.turn():
                 case "delivered":
                     pause_s = FIRST_PAUSE_S
                 case "idle":
@@ -215,74 +228,6 @@ class Recorder:
                 case "failed":
                     await asyncio.sleep(pause_s * self._jitter())
                     pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-
-    async def _turn(self) -> Literal["delivered", "idle", "failed"]:
-        """Deliver one batch. Never raises: one bad turn must not end the worker."""
-        try:
-            async with self._delivering:
-                entries = self._outbox.pending(BATCH_RECORDS)
-                if not entries:
-                    return "idle"
-                await self._write(entries)
-        except (StoreError, OutboxError) as exc:
-            if self.trouble is None:
-                extra = {"why": str(exc), "backlog": self.backlog}
-                logger.warning("records cannot be delivered; they wait in the outbox", extra=extra)
-            self.trouble = str(exc)
-            return "failed"
-        except Exception as exc:
-            self.trouble = f"{type(exc).__name__} while delivering"
-            logger.exception("records cannot be delivered; they wait in the outbox")
-            return "failed"
-        if self.trouble is not None:
-            logger.info("records are delivered again", extra={"backlog": self.backlog})
-        self.trouble = None
-        return "delivered"
-
-    async def _write(self, entries: Sequence[Entry]) -> None:
-        """Deliver these entries, all but those that follow a refused one of the same record."""
-        wanted = [entry for entry in entries if entry.operation.id not in self._set_aside]
-        try:
-            await self._store.write([entry.operation for entry in wanted])
-        except StoreError as exc:
-            if exc.retryable:
-                raise
-            await self._write_singly(entries, exc)
-        else:
-            barred = [entry for entry in entries if entry.operation.id in self._set_aside]
-            self._outbox.settle(wanted, barred)
-
-    async def _write_singly(self, entries: Sequence[Entry], refusal: StoreError) -> None:
-        """Find the entries the store refuses, and set them aside with what follows them.
-
-        Only if it took another one: a store that refuses all of them is itself in trouble.
-        """
-        delivered: list[Entry] = []
-        barred: list[Entry] = []
-        refused: dict[str, StoreError] = {}
-        try:
-            for entry in entries:
-                if entry.operation.id in self._set_aside | refused.keys():
-                    barred.append(entry)
-                    continue
-                try:
-                    await self._store.write([entry.operation])
-                except StoreError as exc:
-                    if exc.retryable:
-                        raise
-                    barred.append(entry)
-                    refused[entry.operation.id] = exc
-                else:
-                    delivered.append(entry)
-        finally:
-            if delivered:
-                self._outbox.settle(delivered, barred)
-                self._set_aside |= refused.keys()
-                for record_id, why in refused.items():
-                    extra = {"record_id": record_id, "why": str(why)}
-                    logger.error("a record is refused by the store; set aside", extra=extra)
-        if not delivered:
-            raise refusal
 
     async def _tidy(self) -> None:
         while True:

@@ -1,5 +1,10 @@
 """What similar past requests there are: embeds the question, asks the store."""
 
+import asyncio
+import logging
+
+import numpy as np
+
 from app.clock import Clock
 from app.embedder import Embedder, question_text
 from app.errors import EmbedderError, StoreError
@@ -7,22 +12,42 @@ from app.records import Neighbour, Record, Vector
 from app.store import RecordStore
 from app.wire import ChatRequest
 
+logger = logging.getLogger(__name__)
+
+EMBEDDING_S = 2.0
+SEARCH_S = 0.5
+"""More than a server is given, so that its own time limit tells why."""
+LENGTH_OFF = 1e-3
+
 
 class Retriever:
     """Learning never breaks serving: without a vector or a store the neighbours are none."""
 
-    def __init__(self, *, embedder: Embedder, store: RecordStore, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        embedder: Embedder,
+        store: RecordStore,
+        clock: Clock,
+        embedding_s: float = EMBEDDING_S,
+        search_s: float = SEARCH_S,
+    ) -> None:
         self._embedder = embedder
         self._store = store
         self._clock = clock
+        self._embedding_s = embedding_s
+        self._search_s = search_s
 
     async def embed(self, request: ChatRequest, record: Record) -> Vector | None:
         """The question's vector; what happened is noted on the record."""
         started_s = self._clock.monotonic_s()
         record.embedder = self._embedder.tag
         try:
-            return await self._embedder.embed(question_text(request))
-        except EmbedderError:
+            async with asyncio.timeout(self._embedding_s):
+                vector = await self._embedder.embed(question_text(request))
+            return vector if vector is None else self._sound(vector)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the request is served without
+            _tell("there is no vector for a question", exc, record)
             record.degraded += ("embedder",)
             return None
         finally:
@@ -34,11 +59,35 @@ class Retriever:
             return []
         started_s = self._clock.monotonic_s()
         try:
-            return await self._store.search(
-                vector, tenant=record.tenant, embedder=self._embedder.tag, limit=limit
-            )
-        except StoreError:
+            async with asyncio.timeout(self._search_s):
+                return await self._store.search(
+                    vector, tenant=record.tenant, embedder=self._embedder.tag, limit=limit
+                )
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the request is served without
+            if not isinstance(exc, StoreError):  # of those the store itself tells
+                _tell("similar records cannot be looked up", exc, record)
             record.degraded += ("store",)
             return []
         finally:
             record.phases_s["search"] = self._clock.monotonic_s() - started_s
+
+    def _sound(self, vector: Vector) -> Vector:
+        """The vector, where it is one to compare by and to keep.
+
+        Errors: EmbedderError.
+        """
+        wanted = (self._embedder.dimension,)
+        if vector.shape != wanted:
+            raise EmbedderError(f"the vector's shape is {vector.shape}; it must be {wanted}")
+        length = float(np.linalg.norm(vector))
+        if not abs(length - 1) < LENGTH_OFF:  # not a number is nowhere near 1 either
+            raise EmbedderError(f"the vector's length is {length}; it must be 1")
+        return vector
+
+
+def _tell(what: str, exc: Exception, record: Record) -> None:
+    """Log it; a bug with where it happened."""
+    bug = not isinstance(exc, EmbedderError | TimeoutError)
+    why = str(exc) or type(exc).__name__
+    extra = {"why": why, "request_id": record.id}
+    logger.warning(what, extra=extra, exc_info=exc if bug else None)

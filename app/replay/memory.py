@@ -67,6 +67,9 @@ class MemoryStore:
     async def flush(self) -> None:
         """Nothing to do."""
 
+    async def has_lost(self) -> bool:
+        return False
+
     async def run_upkeep(self) -> None:
         """Nothing to do."""
 

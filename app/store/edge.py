@@ -27,13 +27,7 @@ from app.store.engine import (
 from app.store.generations import Generations, size_bytes
 from app.store.lock import DirectoryLock
 from app.store.optimizer import Optimizer
-from app.store.protocol import (
-    Delete,
-    Operation,
-    is_point_id,
-    record_of,
-    stored_of,
-)
+from app.store.protocol import Delete, Operation, is_point_id, record_of, stored_of
 from app.store.searching import Searching
 from app.store.wanted import Stored, Wanted
 
@@ -132,6 +126,9 @@ class EdgeStore:
 
     async def flush(self) -> None:
         await to_thread.run_sync(self._flush)
+
+    async def has_lost(self) -> bool:
+        return False  # its power is the gateway's
 
     async def run_upkeep(self) -> None:
         while True:
@@ -246,8 +243,9 @@ class EdgeStore:
                 self._since_copy = None
                 for path in filter(None, (unfinished, source)):
                     shutil.rmtree(path, ignore_errors=True)
-            took_s = round(time.monotonic() - started_s, 3)
-            logger.info("the store is re-indexed", extra={"took_s": took_s})
+            logger.info(
+                "the store is re-indexed", extra={"took_s": round(time.monotonic() - started_s, 3)}
+            )
             return retired
 
     def _copy(self) -> tuple[Path, Path | None, int]:

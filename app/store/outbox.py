@@ -1,29 +1,25 @@
 """The outbox: records written down here are not lost, whatever the store does."""
 
-import asyncio
 import logging
 import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-
-from anyio import to_thread
 
 from app.errors import OutboxError
 from app.records import Evidence, Record, record_from_json
+from app.store.checkpoints import Checkpoints
 from app.store.entries import ROW_BYTES, Entry, entry_of, row_of, size_bytes
 from app.store.lock import DirectoryLock
 from app.store.protocol import Delete, Operation, evidence_from_json, with_evidence
-from app.store.salvage import Row, is_sound, move_aside, readable_rows
+from app.store.salvage import Row, checked, is_sound, move_aside, readable_rows
 from app.store.wanted import Wanted
 
 logger = logging.getLogger(__name__)
 
 FILE = "outbox.sqlite3"
-CHECKPOINT_S = 1.0
-LARGE_LOG_BYTES = 32 * 1024 * 1024
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -33,7 +29,8 @@ CREATE TABLE IF NOT EXISTS entries (
     tenant TEXT NOT NULL,
     body BLOB NOT NULL,
     vector BLOB,
-    evidence_id TEXT
+    evidence_id TEXT,
+    checksum INTEGER
 );
 """
 _INDEXES = """
@@ -42,8 +39,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS one_label ON entries (id, tenant, evidence_id)
     WHERE kind = 'label';
 """
 _APPEND = (
-    "INSERT INTO entries (kind, id, tenant, body, vector, evidence_id) "
-    "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+    "INSERT INTO entries (kind, id, tenant, body, vector, evidence_id, checksum) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 _SUM = (
     "SELECT count(*), "
@@ -89,9 +86,7 @@ class Outbox:
         self._database: sqlite3.Connection | None = None
         self._held: deque[tuple[float, int, int]] = deque()
         self._last_taken = 0
-        self._dirty = False
-        self._erased = False
-        self._checkpoints_fail = False
+        self._checkpoints = Checkpoints(self._path)
         self.depth = 0
         self.bytes = 0
         self.quarantined = 0
@@ -106,11 +101,11 @@ class Outbox:
             rows = [] if is_sound(self._path) else self._rescue()
             self._database = self._connect()
             self._database.executescript(_TABLE)
-            _add_missing_column(self._database)
+            _add_missing_columns(self._database)
             self._database.executescript(_INDEXES)
             with self._database:
                 self._database.execute("BEGIN")
-                self._database.executemany(_APPEND, rows)
+                self._database.executemany(_APPEND, map(checked, rows))
             self.depth, self.bytes = self._database.execute(_SUM, (ROW_BYTES,)).fetchone()
         except (sqlite3.Error, OSError) as exc:
             self._lock.release()
@@ -138,11 +133,11 @@ class Outbox:
                 "store; bring the store back, or raise store.outbox_bytes"
             )
         with _sqlite("written"):
-            added = self._open_database().execute(_APPEND, row_of(operation)).rowcount
+            added = self._open_database().execute(_APPEND, checked(row_of(operation))).rowcount
         if added:
             self.depth += 1
             self.bytes += added_bytes
-            self._dirty = True
+            self._checkpoints.note_written()
 
     def pending(self, limit: int) -> list[Entry]:
         """The oldest entries not yet settled, in order."""
@@ -167,6 +162,13 @@ class Outbox:
         """Whether the store has held an entry for long enough."""
         return bool(self._held) and self._held[0][0] + self._keep_s <= self._clock()
 
+    def offer_again(self) -> None:
+        """Offer everything that is still here once more, as after a restart."""
+        self._held.clear()
+        self._last_taken = self.quarantined = 0
+        with _sqlite("read"):
+            self.depth, _ = self._open_database().execute(_SUM, (ROW_BYTES,)).fetchone()
+
     def forget(self, limit: int) -> None:
         """Remove up to `limit` entries that the store has held for long enough."""
         before_s = self._clock() - self._keep_s
@@ -178,7 +180,7 @@ class Outbox:
         for _, _, held_bytes in expired:
             self._held.popleft()
             self.bytes -= held_bytes
-        self._dirty = True
+        self._checkpoints.note_written()
 
     def erase(self, ids: Sequence[str], *, tenant: str) -> None:
         """Put a delete in the place of everything that is here about these records.
@@ -194,11 +196,11 @@ class Outbox:
                 for kind in ("insert", "label"):
                     gone = database.execute(_ERASE, (kind, delete.id, tenant, ROW_BYTES))
                     found += gone.fetchall()
-                database.execute(_APPEND, row_of(delete))
+                database.execute(_APPEND, checked(row_of(delete)))
         self._recount(dict(found))
         self.depth += len(deletes)
         self.bytes += sum(map(size_bytes, deletes))
-        self._dirty = self._erased = True
+        self._checkpoints.note_written(erased=True)
 
     def ids(self, wanted: Wanted) -> list[str]:
         """The wanted records that are here and not in the store."""
@@ -233,28 +235,7 @@ class Outbox:
 
     async def run_checkpoints(self) -> None:
         """Once a second, off the event loop: make what was written survive a power cut."""
-        while True:
-            await asyncio.sleep(CHECKPOINT_S)
-            if self._dirty:
-                self._dirty = False
-                await to_thread.run_sync(self._checkpoint)
-
-    def _checkpoint(self) -> None:
-        try:
-            log_bytes = self._path.with_name(FILE + "-wal").stat().st_size
-            # A passive one never makes a writer wait, but under steady writing never ends the log.
-            ends_log = self._erased or log_bytes > LARGE_LOG_BYTES
-            mode = "TRUNCATE" if ends_log else "PASSIVE"
-            with closing(sqlite3.connect(self._path, timeout=1.0)) as database:
-                database.execute("PRAGMA synchronous = NORMAL")
-                database.execute(f"PRAGMA wal_checkpoint({mode})")
-        except (sqlite3.Error, OSError) as exc:
-            self._dirty = True
-            if not self._checkpoints_fail:
-                logger.warning("the outbox cannot be synced to disk", extra={"why": str(exc)})
-            self._checkpoints_fail = True
-        else:
-            self._checkpoints_fail = self._erased = False
+        await self._checkpoints.run()
 
     def _open_database(self) -> sqlite3.Connection:
         if self._database is None:
@@ -272,7 +253,7 @@ class Outbox:
 
     def _rescue(self) -> list[Row]:
         aside = move_aside(self._path)
-        rows = readable_rows(aside)
+        rows = readable_rows(aside, schema=_TABLE + _INDEXES)
         logger.error(
             "the outbox was damaged; what could be read goes on, the file was moved aside",
             extra={"moved_to": str(aside), "readable": len(rows)},
@@ -280,11 +261,12 @@ class Outbox:
         return rows
 
 
-def _add_missing_column(database: sqlite3.Connection) -> None:
+def _add_missing_columns(database: sqlite3.Connection) -> None:
     """Bring a file of an earlier version up to date."""
     columns = [row[1] for row in database.execute("PRAGMA table_info(entries)")]
-    if "evidence_id" not in columns:
-        database.execute("ALTER TABLE entries ADD COLUMN evidence_id TEXT")
+    for name, kind in (("evidence_id", "TEXT"), ("checksum", "INTEGER")):
+        if name not in columns:
+            database.execute(f"ALTER TABLE entries ADD COLUMN {name} {kind}")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What every record store can do, and the operations it is given."""
 
 import hashlib
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,11 @@ from app.errors import StoreError
 from app.records import Evidence, Neighbour, Record, Vector, record_from_payload
 from app.store.wanted import Stored, Wanted
 
+logger = logging.getLogger(__name__)
+
 VECTOR_NAME = "question"
+SIMILARITY_MOST = 1.001
+"""A cosine, with what rounding adds."""
 Payload: TypeAlias = dict[str, object]
 Item = TypeVar("Item")
 
@@ -129,6 +134,13 @@ class RecordStore(Protocol):
         """Make everything written so far survive a power cut, if the store does not by itself."""
         ...
 
+    async def has_lost(self) -> bool:
+        """Whether writes it had taken are gone again, as after a power cut of its machine.
+
+        It says so once; then everything of the last minute is to be written anew.
+        """
+        ...
+
     async def run_upkeep(self) -> None:
         """Keep searches fast, until cancelled; never raises."""
         ...
@@ -238,13 +250,16 @@ def is_point_id(record_id: str) -> bool:
 def neighbours_of(
     rows: Iterable[tuple[float, object]], *, tenant: str, embedder: str
 ) -> list[Neighbour]:
-    """The rows that are records of this tenant and embedder; the query's filter is not trusted."""
-    found = []
+    """The rows that are records of this tenant and embedder, each once; no store is trusted."""
+    found: dict[str, Neighbour] = {}
     for similarity, payload in rows:
         record = record_from_payload(payload)
-        if record is not None and (record.tenant, record.embedder) == (tenant, embedder):
-            found.append(Neighbour(similarity=similarity, record=record))
-    return found
+        mine = record is not None and (record.tenant, record.embedder) == (tenant, embedder)
+        if record is None or not mine or not abs(similarity) <= SIMILARITY_MOST:
+            logger.warning("a row of the store is passed over: it is no answer to what was asked")
+            continue
+        found.setdefault(record.id, Neighbour(similarity=similarity, record=record))
+    return [*found.values()]
 
 
 def stored_of(row_id: object, payload: object, vector: object, *, tenant: str) -> Stored:

@@ -18,6 +18,10 @@ INDEXES: Mapping[str, models.KeywordIndexParams | models.FloatIndexParams] = {
     "time_s": models.FloatIndexParams(type=models.FloatIndexType.FLOAT),
 }
 
+RECORDS = models.Filter(
+    must_not=[models.IsEmptyCondition(is_empty=models.PayloadField(key="tenant"))]
+)
+
 
 def words_of(words: Mapping[str, str]) -> list[models.Condition]:
     """What must be in the payload word for word, by its place there."""

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
+from typing import TypeVar
 
 from pydantic import SecretStr
 from qdrant_client import AsyncQdrantClient, models
@@ -27,8 +28,10 @@ from app.store.protocol import (
     stages_of,
     stored_of,
 )
-from app.store.requests import INDEXES, addition, filter_of, these, words_of
+from app.store.read_breaker import ReadBreaker
+from app.store.requests import INDEXES, RECORDS, addition, filter_of, these, words_of
 from app.store.wanted import Stored, Wanted
+from app.store.watermark import Watermark
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +39,8 @@ CHUNK_RECORDS = 64
 READ_TIMEOUT_S = 0.3
 WRITE_TIMEOUT_S = 5.0
 PROBE_TIMEOUT_S = 0.8
-SILENCE_S = 1.0
+
+Answer = TypeVar("Answer")
 
 
 def connect(url: str, api_key: SecretStr | None) -> AsyncQdrantClient:
@@ -55,8 +59,8 @@ def connect(url: str, api_key: SecretStr | None) -> AsyncQdrantClient:
 class ServerStore:
     """Records in one collection; see `RecordStore`.
 
-    After a failure reads are refused at once for `SILENCE_S`, so that a dead server costs one
-    request `READ_TIMEOUT_S`, not every one. Writes always ask: the recorder spaces them.
+    Reads for a request have little time and go through a circuit breaker. Writes always ask: the
+    recorder spaces them.
     """
 
     def __init__(
@@ -72,9 +76,9 @@ class ServerStore:
         self._url = url
         self._collection = collection
         self._dimension = dimension
-        self._clock = clock
         self._prepared = False
-        self._silent_until_s = -1.0
+        self._breaker = ReadBreaker(url, clock)
+        self._watermark = Watermark(client, collection)
 
     async def open(self) -> None:
         try:
@@ -84,45 +88,58 @@ class ServerStore:
             logger.warning("the record store is down; routing by priors", extra={"why": str(exc)})
 
     async def close(self) -> None:
+        with suppress(StoreError):
+            async with self._asking("close", READ_TIMEOUT_S):
+                await self._watermark.remove()
         await self._client.close()
 
     async def search(
         self, vector: Vector, *, tenant: str, embedder: str, limit: int
     ) -> list[Neighbour]:
         wanted = models.Filter(must=words_of({"tenant": tenant, "embedder": embedder}))
-        async with self._reading("search"):
-            response = await self._client.query_points(
+        response = await self._read(
+            "search",
+            lambda: self._client.query_points(
                 self._collection,
                 query=vector.tolist(),
                 using=VECTOR_NAME,
                 query_filter=wanted,
                 limit=limit,
                 with_payload=True,
-            )
+            ),
+        )
         rows = ((point.score, point.payload) for point in response.points)
-        return neighbours_of(rows, tenant=tenant, embedder=embedder)
+        return neighbours_of(rows, tenant=tenant, embedder=embedder)[:limit]
 
     async def write(self, operations: Sequence[Operation]) -> None:
         for stage in stages_of(operations):
             await self._write(stage)
+        async with self._asking("write", WRITE_TIMEOUT_S):
+            results = await self._watermark.rise()
+        for result in results:
+            self._require_completed(result)
 
     async def get(self, record_id: str, *, tenant: str) -> Record | None:
         if not is_point_id(record_id):
             return None
-        async with self._reading("read a record"):
-            points = await self._client.retrieve(self._collection, [record_id], with_payload=True)
+        points = await self._read(
+            "read a record",
+            lambda: self._client.retrieve(self._collection, [record_id], with_payload=True),
+        )
         return record_of(points[0].payload, tenant=tenant) if points else None
 
     async def last_in_conversation(self, conversation: str, *, tenant: str) -> Record | None:
         wanted = models.Filter(must=words_of({"tenant": tenant, "conversation": conversation}))
-        async with self._reading("find a conversation"):
-            points, _ = await self._client.scroll(
+        points, _ = await self._read(
+            "find a conversation",
+            lambda: self._client.scroll(
                 self._collection,
                 scroll_filter=wanted,
                 order_by=models.OrderBy(key="time_s", direction=models.Direction.DESC),
                 limit=1,
                 with_payload=True,
-            )
+            ),
+        )
         return record_of(points[0].payload, tenant=tenant) if points else None
 
     async def by_time(
@@ -156,14 +173,20 @@ class ServerStore:
         return rows, None if following is None else str(following)
 
     async def count(self) -> int:
-        async with self._reading("count"):
-            return (await self._client.count(self._collection, exact=True)).count
+        async with self._asking("count", WRITE_TIMEOUT_S):
+            found = await self._client.count(self._collection, count_filter=RECORDS, exact=True)
+        return found.count
 
     async def flush(self) -> None:
         """Nothing to do: a server flushes every 5 seconds."""
 
+    async def has_lost(self) -> bool:
+        async with self._asking("check what it holds", WRITE_TIMEOUT_S):
+            return await self._watermark.fell()
+
     async def run_upkeep(self) -> None:
-        """Nothing to do: a server optimises by itself."""
+        """Let reads through again when the server is well; it optimises by itself."""
+        await self._breaker.run()
 
     async def _write(self, stage: Stage) -> None:
         for tenant, ids in stage.deleted_ids().items():
@@ -199,12 +222,14 @@ class ServerStore:
         if result.status != models.UpdateStatus.COMPLETED:
             raise StoreDownError(f"{self._url} answered a write with {result.status}")
 
-    @asynccontextmanager
-    async def _reading(self, doing: str) -> AsyncGenerator[None]:
-        if self._clock() < self._silent_until_s:
-            raise StoreDownError(f"{self._url} failed a moment ago; not asked again yet")
-        async with self._asking(doing, READ_TIMEOUT_S):
-            yield
+    async def _read(self, doing: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """What the server answers, in little time."""
+
+        async def in_time() -> Answer:
+            async with self._asking(doing, READ_TIMEOUT_S):
+                return await ask()
+
+        return await self._breaker.read(in_time)
 
     @asynccontextmanager
     async def _asking(self, doing: str, timeout_s: float) -> AsyncGenerator[None]:
@@ -215,11 +240,7 @@ class ServerStore:
                     await self._prepare()
                 yield
         except (TimeoutError, ApiException, QdrantException, OSError, ValueError) as exc:
-            failure = self._translated(exc, doing)
-            if isinstance(failure, StoreDownError):
-                self._silent_until_s = self._clock() + SILENCE_S
-            raise failure from exc
-        self._silent_until_s = -1.0
+            raise self._translated(exc, doing) from exc
 
     async def _prepare(self) -> None:
         """Make the collection and the indexes that are missing; check its dimension."""

@@ -161,7 +161,7 @@ async def test_the_servers_collection_is_made_and_written_to(
     kept = record()
     await store.write([insert(kept, direction(1))])
     await store.close()
-    (create, _, vectors), *indexes, (write, key, points) = server.asked
+    (create, _, vectors), *indexes, (write, key, points), _ = server.asked
     assert (create, key) == ("/collections/autoshift", "key")
     assert orjson.loads(vectors)["vectors"]["question"]["size"] == DIMENSION
     assert [orjson.loads(body) for _, _, body in indexes] == [
@@ -170,6 +170,7 @@ async def test_the_servers_collection_is_made_and_written_to(
         {"field_name": "conversation", "field_schema": {"type": "keyword"}},
         {"field_name": "policy", "field_schema": {"type": "keyword"}},
         {"field_name": "task", "field_schema": {"type": "keyword"}},
+        {"field_name": "principal", "field_schema": {"type": "keyword"}},
         {"field_name": "attempts[].tier", "field_schema": {"type": "keyword"}},
         {"field_name": "time_s", "field_schema": {"type": "float"}},
     ]
@@ -191,6 +192,7 @@ async def test_a_collection_of_an_earlier_version_gets_the_indexes_it_lacks(
         "conversation",
         "policy",
         "task",
+        "principal",
         "attempts[].tier",
         "time_s",
     ]
@@ -211,7 +213,7 @@ async def test_notes_are_one_request_after_the_inserts_before_them(
             note(second, "0b", evidence()),
         ]
     )
-    (inserted, _, points), (noted, _, body) = server.asked[-2:]
+    (inserted, _, points), (noted, _, body), _ = server.asked[-3:]
     assert inserted == "/collections/autoshift/points?wait=true"
     assert len(orjson.loads(points)["points"]) == 2
     assert noted == "/collections/autoshift/points/batch?wait=true"
@@ -238,7 +240,7 @@ async def test_deletes_are_one_request_a_tenant_before_what_follows_them(
     first, second, third = record(), record(), record(tenant="other")
     gone = [Delete(each.id, each.tenant) for each in (first, second, third)]
     await store.write([*gone, insert(first)])
-    (mine, _, body), (theirs, _, others), (inserted, _, _) = server.asked[-3:]
+    (mine, _, body), (theirs, _, others), (inserted, _, _), _ = server.asked[-4:]
     assert mine == theirs == "/collections/autoshift/points/delete?wait=true"
     assert orjson.loads(body)["filter"]["must"] == [
         {"has_id": [first.id, second.id]},

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.recorder import BATCH_RECORDS, Recorder
+from app.delivery import BATCH_RECORDS
+from app.recorder import Recorder
 from app.records import Evidence, Record
 from app.store import EdgeStore, Outbox
 from tests.support.records import (

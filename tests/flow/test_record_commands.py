@@ -115,6 +115,7 @@ async def test_a_running_gateway_is_exported_and_erased_through_its_api(tmp_path
         assert (deleted.status, deleted.out) == (0, "1 records erased\n")
         everything = await run("delete", "--all", "--url", f"{gate.url}/v1/", "--yes")
         assert everything.out == "2 records erased\n"
+        gate.witness.erased = True
     there = config(tmp_path / "b.yaml", tmp_path / "b")
     imported = await run("import", file, "--config", there, "--json")
     assert json.loads(imported.out) == {

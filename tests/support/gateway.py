@@ -1,6 +1,7 @@
 """A real gateway on loopback, in front of a scripted provider."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,9 +12,15 @@ import httpx
 from fastapi import FastAPI
 
 from app.configuration import build_settings
+from app.errors import StoreError
+from app.key_settings import LOCAL
 from app.main import create_app
+from app.parts import Parts
+from app.records import Record
 from app.serving import serving
+from app.store import Wanted
 from tests.support.exchange import NEVER, NO_RETRIES
+from tests.support.ledger import Witness, acknowledged_in, discrepancies
 from tests.support.provider import Provider, provider
 
 Json: TypeAlias = dict[str, Any]
@@ -28,6 +35,7 @@ class Gateway:
     provider: Provider
     http: httpx.AsyncClient
     app: FastAPI
+    witness: Witness
 
     async def ask(
         self, text: str = "What is 2 + 2?", headers: dict[str, str] | None = None, **more: Any
@@ -54,7 +62,7 @@ def chat(text: str = "What is 2 + 2?", **more: Any) -> Json:
     return {"model": "auto", "messages": [{"role": "user", "content": text}], **more}
 
 
-def configuration(base_url: str, store: Path, **more: Any) -> Json:
+def configuration(base_url: str, store: Path, *, store_url: str | None = None, **more: Any) -> Json:
     """Three tiers, `small`, `medium` and `large`, at one provider.
 
     The policy is the one whose every step a test can foresee, and what fails is not asked again nor
@@ -78,7 +86,7 @@ def configuration(base_url: str, store: Path, **more: Any) -> Json:
         "policy": "llm_at",
         "retries": NO_RETRIES,
         "breaker": NEVER,
-        "store": {"path": str(store)},
+        "store": {"path": str(store), "url": store_url},
         "seed": 1,
         **more,
     }
@@ -95,10 +103,43 @@ async def gateway(
         app = create_app(build_settings(configuration(behind.url, store, **more)))
         await stack.enter_async_context(app.router.lifespan_context(app))
         listening = await stack.enter_async_context(serving(app, drain_s=1))
+        witness = Witness(httpx.AsyncHTTPTransport(trust_env=False))
         http = await stack.enter_async_context(
-            httpx.AsyncClient(base_url=listening.url, timeout=15, trust_env=False)
+            httpx.AsyncClient(
+                base_url=listening.url, timeout=15, trust_env=False, transport=witness
+            )
         )
-        yield Gateway(listening.url, behind, http, app)
+        yield Gateway(listening.url, behind, http, app, witness)
+        if found := await _discrepancies(app.state.parts, behind, witness):
+            raise AssertionError("the ledger does not balance: " + "; ".join(found))
+
+
+async def _discrepancies(parts: Parts, behind: Provider, witness: Witness) -> list[str]:
+    """What the logs of provider, clients, outbox and store do not agree on."""
+    exchanges = witness.exchanges
+    tenants = sorted(parts.keyring.tenants | {LOCAL})
+    kept: dict[str, list[Record]] = defaultdict(list)
+    try:
+        await parts.recorder.deliver()
+        for tenant in tenants if exchanges else ():
+            start, more = None, True
+            while more:
+                rows, start = await parts.store.scan(Wanted(tenant), start=start, limit=256)
+                more = start is not None
+                for row in rows:
+                    kept[row.id] += [row.record] if row.record is not None else []
+    except StoreError:
+        # Then what was acknowledged is in the outbox, waiting or not yet forgotten.
+        for decision in acknowledged_in(exchanges):
+            found = (parts.outbox.get(decision, tenant=tenant) for tenant in tenants)
+            kept[decision] = [record for record in found if record is not None]
+    models = {
+        tier.name: tier.models
+        for tier in parts.ladder
+        if {parts.settings.providers[each.provider].base_url for each in tier.upstreams}
+        == {behind.url}
+    }
+    return discrepancies(exchanges, behind.given, kept, models=models, erased=witness.erased)
 
 
 async def until(

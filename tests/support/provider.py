@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import orjson
@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.serving import serving
 from tests.support.attacks import obeys
+from tests.support.ledger import Given
 
 Json: TypeAlias = dict[str, Any]
 
@@ -94,6 +95,7 @@ class Provider:
     def __init__(self) -> None:
         self.url = ""
         self.calls: list[Call] = []
+        self.given: list[Given] = []
         self.open = 0
         self.left_early = 0
         self.listing: Reply = Sends(b'{"object": "list", "data": []}', "application/json")
@@ -135,6 +137,8 @@ class Provider:
         replies = (asked if judging else self._answers)[call.model]
         reply = replies.pop(0) if len(replies) > 1 else replies[0]
         self.open += 1
+        number = len(self.given)
+        self.given.append(_given(reply, call))
         try:
             async with asyncio.TaskGroup() as tasks:
                 playing = tasks.create_task(_play(reply, call, send))
@@ -142,6 +146,8 @@ class Provider:
                 playing.add_done_callback(lambda _: watching.cancel())
         finally:
             self.open -= 1
+            if playing.cancelled():
+                self.given[number] = replace(self.given[number], whole=False)
 
     async def _watch(self, receive: Receive, playing: "asyncio.Task[None]") -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -157,6 +163,19 @@ async def provider() -> AsyncGenerator[Provider, None]:
     async with serving(scripted, drain_s=1) as listening:
         scripted.url = f"{listening.url}/v1"
         yield scripted
+
+
+def _given(reply: Reply, call: Call) -> Given:
+    """What this reply amounts to, if it is sent to its end."""
+    match reply:
+        case Says(text, pieces):
+            streamed = bool(call.body.get("stream"))
+            said = "".join(pieces) if pieces and streamed else text
+            return Given(call.model, said, reply.finish is not None or not streamed)
+        case Sends() | Obeys():
+            return Given(call.model, None, whole=True)
+        case Fails() | Hangs():
+            return Given(call.model, None, whole=False)
 
 
 async def _play(reply: Reply, call: Call, send: Send) -> None:

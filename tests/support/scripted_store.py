@@ -78,6 +78,9 @@ class ScriptedStore:
     async def flush(self) -> None:
         self.flushed += 1
 
+    async def has_lost(self) -> bool:
+        return False
+
     async def run_upkeep(self) -> None: ...
 
     def _wanted(self, wanted: Wanted) -> list[Record]:
