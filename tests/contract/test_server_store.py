@@ -161,7 +161,7 @@ async def test_the_servers_collection_is_made_and_written_to(
     kept = record()
     await store.write([insert(kept, direction(1))])
     await store.close()
-    (create, _, vectors), *indexes, (write, key, points), _ = server.asked
+    (create, _, vectors), *indexes, (write, key, points), _, _ = server.asked
     assert (create, key) == ("/collections/autoshift", "key")
     assert orjson.loads(vectors)["vectors"]["question"]["size"] == DIMENSION
     assert [orjson.loads(body) for _, _, body in indexes] == [
