@@ -5,12 +5,13 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Literal, Protocol, TypeAlias
 
-from app.audience import Audience
+from app.audience import Audience, teaches
 from app.clock import Clock
 from app.lessons import Lesson, Served, Teacher
 from app.policy import Context, Policy
 from app.recorder import RecordSink
 from app.records import Attempt, Record, Verdict
+from app.trials import Trials
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Afterwards:
         clock: Clock,
         audience: Audience | None = None,
         busy: Callable[[], bool] = lambda: False,
+        trials: Trials | None = None,
     ) -> None:
         self.audience = audience or Audience(recorder)
         self._teacher = teacher
@@ -74,11 +76,15 @@ class Afterwards:
         self._meter = meter
         self._clock = clock
         self._busy = busy
+        self._trials = trials
         self._waiting: asyncio.Queue[Served] = asyncio.Queue(WAITING)
 
     def submit(self, served: Served) -> None:
         """Learn from it some time, if there is more to learn; not where too many wait already."""
-        if not served.drawn and served.judge_later is None:
+        if served.order.beside is not None and self._trials is not None:
+            self._trials.submit(served)
+        has_more = bool(served.drawn) or served.judge_later is not None
+        if not has_more or not teaches(served.record):
             return
         try:
             self._waiting.put_nowait(served)
@@ -130,6 +136,8 @@ class Afterwards:
         known = list(lesson.evidence(tier, self._clock.time_s()))
         for evidence in known:
             self._recorder.note(record.id, record.tenant, evidence)
+            if record.trial_of is not None and self._trials is not None:
+                self._trials.charge(evidence.cost_usd)
         if lesson.late is not None:
             self._meter.observe_verdict(tier, lesson.late)
         if served.drawn:

@@ -94,6 +94,31 @@ class Answer:
         call.arguments += inner.get("arguments") or inner.get("input") or ""
 
 
+def completion_of(answer: Answer) -> Json:
+    """The answer as one plain reply, however it came."""
+    message: Json = {"role": "assistant", "content": answer.text, "refusal": answer.refusal or None}
+    if answer.tool_calls:
+        message["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in answer.tool_calls
+        ]
+    choice = {"index": 0, "message": message, "finish_reason": answer.finish_reason}
+    told: Json = {"model": answer.model, "choices": [choice]}
+    used = answer.usage
+    if used is not None:
+        told["usage"] = {
+            "prompt_tokens": used.input_tokens,
+            "completion_tokens": used.output_tokens,
+            "prompt_tokens_details": {"cached_tokens": used.cached_tokens},
+            "completion_tokens_details": {"reasoning_tokens": used.reasoning_tokens},
+        }
+    return told
+
+
 def normalise_completion(body: Json, who: str) -> Json:
     """A plain reply in the specification's form.
 

@@ -96,8 +96,7 @@ class Catalogue:
             return Route(self._policy(asked or default), self._able(request), "routed")
         for tier in self._ladder:
             if name == tier.name or name in tier.models:
-                only = self._ladder.only(frozenset({tier.name}))
-                return Route(Always(tier.name), only, "pinned")
+                return pinned_to(tier.name, self._ladder)
         raise UnknownModelError(
             f"the model {name[:100]!r} does not exist here; use 'auto', or one of "
             f"{', '.join(self._ladder.names)}",
@@ -142,6 +141,11 @@ class Catalogue:
             code=UNSUPPORTED,
             param=_PARAMETERS[min(needs)],
         )
+
+
+def pinned_to(tier: str, ladder: TierLadder) -> Route:
+    """This tier and no other, unjudged."""
+    return Route(Always(tier), ladder.only(frozenset({tier})), "pinned")
 
 
 def why_not(tier: Tier, request: ChatRequest) -> str | None:

@@ -80,15 +80,7 @@ def secrets_in(variables: Sequence[str], *, wanted_by: str) -> list[tuple[str, S
     return secrets
 
 
-_LATER_KEYS = {
-    "mode": "shadow mode",
-}
-
-
 def _refuse_later_keys(values: Mapping[str, object], where: str) -> None:
-    for key, what in _LATER_KEYS.items():
-        if key in values:
-            raise SettingsError(f"{where}: {key}: not yet: {what} will come; remove this key")
     records = values.get("records")
     if isinstance(records, Mapping) and "keep" in records:
         raise SettingsError(f"{where}: records.keep: not yet; remove this key, records are kept")
@@ -131,8 +123,6 @@ def _refuse_unknown_variables() -> None:
         if not variable.upper().startswith(PREFIX) or variable == CONFIG_VARIABLE:
             continue
         steps = variable[len(PREFIX) :].lower().split("__")
-        if steps[0] in _LATER_KEYS:
-            raise SettingsError(f"{variable}: not yet: {_LATER_KEYS[steps[0]]} will come")
         model: type[BaseModel] = Settings
         for depth, step in enumerate(steps):
             if step not in model.model_fields:

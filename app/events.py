@@ -15,7 +15,8 @@ from app.wire import ChatRequest
 class Order:
     """What is to be done for whom: the request, and how its `model` was understood.
 
-    `principal` is the name of the key that asks.
+    `principal` is the name of the key that asks. `beside` is what is not done, but may be tried in
+    the background; `trial_of` is the decision beside which this is tried.
     """
 
     id: str
@@ -27,6 +28,8 @@ class Order:
     mode: StreamMode
     deadline_s: float
     principal: str | None = None
+    beside: "Order | None" = None
+    trial_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,11 +43,13 @@ class Explainer:
 
     async def explain(self, order: Order) -> Json:
         """Everything the first step is chosen by. Errors: none; a part that is down is named."""
+        order = order.beside or order  # what the policy would do, even where it only looks on
         record, context = await self._transmission.look(order)
         return await self._explained(order, record, context)
 
     async def dry_run(self, order: Order) -> AsyncGenerator[Event, None]:
         """In place of an answer the explanation: in words, and whole under `autoshift`."""
+        order = order.beside or order
         record, context = await self._transmission.look(order)
         told = await self._explained(order, record, context)
         yield Settled(record, acknowledged=False, explanation=told)

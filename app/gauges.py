@@ -1,6 +1,6 @@
 """The figures that say whether routing pays, as Prometheus gauges."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from prometheus_client.metrics_core import GaugeMetricFamily
@@ -50,3 +50,23 @@ class StandingGauges(Collector):
             for about, figure in known.get(name, {}).items():
                 gauge.add_metric([about] if label else [], figure)
             yield gauge
+
+
+class OneOf(Collector):
+    """A state as a series for each of its words, 1 for the word that is true now."""
+
+    def __init__(
+        self, name: str, help_text: str, words: Sequence[str], read: Callable[[], str]
+    ) -> None:
+        self._name = name
+        self._help_text = help_text
+        self._words = words
+        self._read = read
+
+    @override
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        now = self._read()
+        gauge = GaugeMetricFamily(f"autoshift_{self._name}", self._help_text, labels=(self._name,))
+        for word in self._words:
+            gauge.add_metric([word], float(word == now))
+        yield gauge

@@ -16,6 +16,7 @@ from app.judge import Comparison, Judge
 from app.judge.arbiter import ArbiterRule, as_good
 from app.judge.examine import examine
 from app.records import Attempt, Evidence, Record, Verdict, total_usd
+from app.reuse import is_reused
 from app.tailor import left_out
 from app.tiers import TierLadder
 
@@ -82,7 +83,7 @@ class Lesson:
             late = self.late
             yield Evidence("judge", late.valid, late.by, time_s, late.cost_usd)
         if self.attempts or self.verdicts:
-            asked = [attempt.cost_usd for attempt in self.attempts]
+            asked = [attempt.cost_usd for attempt in self.attempts if not attempt.reused]
             judged = [verdict.cost_usd for verdict in self.all_verdicts]
             yield Evidence(
                 source="lesson",
@@ -146,6 +147,7 @@ class Teacher:
         tier, request = order.ladder[name], order.request
         attempt, answer = Attempt(name, "lesson"), Answer()
         attempt.dropped = left_out(tier, request)
+        attempt.reused = is_reused(name, request)
         lesson.attempts.append(attempt)
         lesson.answers.append(answer)
         chunks = self._generator.generate(tier, request, order.tenant)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -50,6 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         server=settings.server,
         new_id=new_id,
         mode=settings.stream.mode,
+        drive=parts.mode.drive,
         simulated=settings.simulated,
     )
     explain = ExplainEndpoint(
@@ -72,7 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        async with parts.working(recorder, restart, parts.afterwards):
+        async with parts.working(recorder, restart, parts.afterwards, parts.trying, parts.mode):
             yield
 
     app = FastAPI(title="Autoshift", lifespan=lifespan, openapi_url=None)
@@ -95,6 +97,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     }
     described = openapi_router(version=version("autoshift"), passthrough=settings.passthrough)
     gate.add_all(app, described)
+    told = partial(report_router, parts.tracker, mode=parts.told_mode, simulated=settings.simulated)
     for prefix in ("/v1", ""):
         for path, endpoint in plain.items():
             gate.add(app, path, endpoint, frozenset({"POST"}), prefix)
@@ -103,10 +106,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             decisions_router(recorder),
             feedback_router(feedback),
             records_router(archive),
-            report_router(parts.tracker, usual=None, simulated=settings.simulated),
+            told(usual=None),
         ):
             gate.add_all(app, router, prefix)
-        everybodys = report_router(parts.tracker, usual=EVERYBODY, simulated=settings.simulated)
+        everybodys = told(usual=EVERYBODY)
         admin_gate.add_all(admin, everybodys, prefix)
     figures = Figures(parts.tracker, settings.policy, version("autoshift"), settings.simulated)
     for application, keeper in ((app, gate), (admin, admin_gate)):

@@ -17,13 +17,18 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from app.gauges import Figures, StandingGauges
+from app.gauges import Figures, OneOf, StandingGauges
 from app.records import Attempt, Purpose, Record, Usage, Verdict
 from app.traffic import Traffic
 
 Watched: TypeAlias = Literal["store_records", "outbox_entries", "outbox_bytes", "worker_alive"]
 
+Spent: TypeAlias = Purpose | Literal["trial"]
+
 OTHER = "other"
+TRIAL: Literal["trial"] = "trial"
+_BESIDE = ("lesson", TRIAL)
+MODES = ("route", "shadow", "canary", "returned")
 PHASES = frozenset({"embed", "search", "judge"})
 REASONS = frozenset(
     {"store", "embedder", "judge", "outbox", "tier", "deadline", "max_calls", "shed"}
@@ -63,8 +68,9 @@ class Metrics:
 
     def observe(self, record: Record, acknowledged: bool) -> None:
         """Count a finished record; `acknowledged`: it was written down."""
-        self._requests.labels(self._policy(record.policy), record.kind, record.outcome).inc()
-        self._request_duration_s.labels(record.kind).observe(record.latency_s)
+        kind = record.kind if record.trial_of is None else TRIAL
+        self._requests.labels(self._policy(record.policy), kind, record.outcome).inc()
+        self._request_duration_s.labels(kind).observe(record.latency_s)
         self._refused.inc(0 if acknowledged else 1)
         for reason in {_known(reason.partition(":")[0], REASONS) for reason in record.degraded}:
             self._degraded.labels(reason).inc()
@@ -73,7 +79,8 @@ class Metrics:
         for phase, duration_s in record.phases_s.items():
             self._phase_duration_s.labels(_known(phase, PHASES)).observe(duration_s)
         for index, attempt in enumerate(record.attempts):
-            self._observe_attempt(attempt, "answer" if index == record.served else "draft")
+            purpose: Spent = "answer" if index == record.served else "draft"
+            self._observe_attempt(attempt, purpose if record.trial_of is None else TRIAL)
         self._observe_escalations(record.attempts)
         self._observe_start(record)
 
@@ -105,6 +112,10 @@ class Metrics:
     def watch_standing(self, read: Callable[[], Figures]) -> None:
         """Show whether routing pays, as far as it is known."""
         self._registry.register(StandingGauges(read))
+
+    def watch_mode(self, read: Callable[[], str]) -> None:
+        """Show who really serves."""
+        self._registry.register(OneOf("mode", "Who really serves: 1 for the mode.", MODES, read))
 
     def render(self) -> tuple[bytes, str]:
         """All series in Prometheus' text format, and its content type."""
@@ -169,7 +180,9 @@ class Metrics:
             "start_squared_error", "Estimate against verdict; its mean is the Brier score.", "tier"
         )
 
-    def _observe_attempt(self, attempt: Attempt, purpose: Purpose) -> None:
+    def _observe_attempt(self, attempt: Attempt, purpose: Spent) -> None:
+        if attempt.reused:
+            return  # it was counted where it was paid
         tier = self._tier(attempt.tier)
         self._attempts.labels(tier, attempt.arrived, attempt.outcome).inc()
         if attempt.ended:
@@ -180,9 +193,9 @@ class Metrics:
         if attempt.outcome != "failed" or attempt.usage is not None:
             self._observe_cost(tier, purpose, attempt.cost_usd)
         for verdict in attempt.verdicts:
-            self.observe_verdict(tier, verdict, "lesson" if purpose == "lesson" else "judge")
+            self.observe_verdict(tier, verdict, purpose if purpose in _BESIDE else "judge")
 
-    def observe_verdict(self, tier: str, verdict: Verdict, purpose: Purpose = "judge") -> None:
+    def observe_verdict(self, tier: str, verdict: Verdict, purpose: Spent = "judge") -> None:
         """Count a verdict on an answer of this tier, and what it cost."""
         by = _known(verdict.by, self._judges)
         word = {True: "valid", False: "invalid", None: "none"}[verdict.valid]
@@ -201,7 +214,7 @@ class Metrics:
         self._tokens.labels(tier, "cached_input").inc(usage.cached_tokens)
         self._tokens.labels(tier, "output").inc(usage.output_tokens)
 
-    def _observe_cost(self, tier: str, purpose: Purpose, cost_usd: float | None) -> None:
+    def _observe_cost(self, tier: str, purpose: Spent, cost_usd: float | None) -> None:
         if cost_usd is None:
             self._unknown_costs.labels(tier, purpose).inc()
         else:

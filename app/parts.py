@@ -20,22 +20,26 @@ from app.configuration import secret
 from app.conversations import Conversations
 from app.embedder import build_embedder, question_text
 from app.generator import UpstreamGenerator
+from app.jsontext import Json
 from app.judge.arbiter import arbiter_rule
 from app.judge.checks import CHECKS
 from app.judge.llm import LlmJudge
 from app.keyring import Keyring, build_keyring
 from app.lessons import Teacher
 from app.metrics import Metrics
+from app.mode import Mode
 from app.policies import build_policies
 from app.policy import Policy
 from app.prices import doubts, price_of
 from app.recorder import Recorder
 from app.retriever import Retriever
+from app.reuse import Reusing
 from app.settings import Settings
 from app.store import Outbox, RecordStore, build_outbox, build_store
 from app.tiers import Tier, TierLadder
 from app.tracker import Tracker
 from app.transmission import Transmission
+from app.trials import Trials, Trying
 from app.upstreams.build import build_exchange, build_limit, build_transport
 from app.upstreams.inflight import InFlightLimit
 from app.upstreams.retries import RetryBudget
@@ -77,6 +81,16 @@ class Parts:
     audience: Audience
     afterwards: Afterwards
     transmission: Transmission
+    mode: Mode
+    trials: Trials
+    trying: Trying
+
+    def told_mode(self) -> Json:
+        """Who really serves, and what was tried beside it. Units: USD, lessons included."""
+        told = self.mode.told()
+        if self.mode.name != "route":
+            told |= {"tried": self.trials.tried, "spent_usd": self.trials.spent_usd}
+        return told
 
     @asynccontextmanager
     async def working(self, *workers: Worker) -> AsyncGenerator[None, None]:
@@ -130,7 +144,7 @@ def build_parts(settings: Settings) -> Parts:
     judge = LlmJudge(
         exchange, max_tokens=settings.judge.max_tokens, timeout_s=settings.judge.timeout_s
     )
-    generator = UpstreamGenerator(exchange)
+    generator = Reusing(UpstreamGenerator(exchange))
     teacher = Teacher(
         ladder=ladder,
         generator=generator,
@@ -138,6 +152,7 @@ def build_parts(settings: Settings) -> Parts:
         arbiter=arbiter_rule(settings.judge.arbiter),
         clock=clock,
     )
+    trials = Trials(share=settings.shadow.share, rng=Random(settings.seed))  # noqa: S311 - coins
     afterwards = Afterwards(
         teacher=teacher,
         recorder=recorder,
@@ -145,6 +160,7 @@ def build_parts(settings: Settings) -> Parts:
         clock=clock,
         audience=audience,
         busy=lambda: in_flight.busy,
+        trials=trials,
     )
     transmission = Transmission(
         ladder=ladder,
@@ -159,6 +175,9 @@ def build_parts(settings: Settings) -> Parts:
         max_calls=settings.limits.max_calls,
         keep_text=_text_keeper(settings),
     )
+    mode = Mode(settings.mode, settings.shadow, ladder=ladder, tracker=tracker)
+    metrics.watch_mode(lambda: mode.name)
+    trying = Trying(trials=trials, loop=transmission, recorder=recorder, clock=clock, new_id=new_id)
     return Parts(
         settings=settings,
         keyring=keyring,
@@ -177,6 +196,9 @@ def build_parts(settings: Settings) -> Parts:
         audience=audience,
         afterwards=afterwards,
         transmission=transmission,
+        mode=mode,
+        trials=trials,
+        trying=trying,
     )
 
 

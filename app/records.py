@@ -13,7 +13,6 @@ from app.dials import Trade
 
 PROSE = "~"
 """Begins the digest of a final answer that is no short one."""
-
 Vector: TypeAlias = npt.NDArray[np.float32]
 """Shape: (dimension,), float32, length 1."""
 
@@ -22,7 +21,9 @@ Kind = Literal["routed", "pinned"]
 Arrival = Literal["direct", "after_reject", "after_failure", "lesson"]
 AttemptOutcome = Literal["complete", "censored", "truncated", "failed", "cancelled"]
 Purpose = Literal["answer", "draft", "judge", "lesson"]
-EvidenceSource = Literal["judge", "tool_result", "feedback", "outcome", "lesson", "arbiter"]
+EvidenceSource = Literal[
+    "judge", "tool_result", "feedback", "outcome", "lesson", "arbiter", "shadow"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,8 @@ class Attempt:
     own token cap (or a content filter), `truncated` by the model's: neither teaches about quality.
     `live`: it was sent while it came, so it could not be refused. `dropped`: parameters of the
     client's that this tier did not get. `final_answer` is a digest of what the answer boils down
-    to, for comparing tiers. `cost_usd` is None where it is unknown, and 0 where the provider
-    refused before it did any work.
+    to, for comparing tiers. `reused`: it was paid for by the request that this one is a trial of.
+    `cost_usd` is None where it is unknown, and 0 where the provider refused before it did any work.
     """
 
     tier: str
@@ -109,6 +110,7 @@ class Attempt:
     finish_reason: str | None = None
     final_answer: str | None = None
     dropped: tuple[str, ...] = ()
+    reused: bool = False
     verdicts: list[Verdict] = field(default_factory=list)
     usage: Usage | None = None
     cost_usd: float | None = None
@@ -184,7 +186,7 @@ class Record:
     `served` is the index in `attempts` of the answer the client got. `learn` false: this record
     must teach nothing. `time_s` is Unix time; `text` is kept only where `records.text` says so.
     `evidence` came later, by its own id, and is only ever added to. `principal` is the name of the
-    key it was asked with.
+    key it was asked with; `trial_of` the decision beside which this was only tried.
     """
 
     id: str
@@ -212,6 +214,7 @@ class Record:
     latency_s: float = 0.0
     phases_s: dict[str, float] = field(default_factory=dict)
     text: str | None = None
+    trial_of: str | None = None
     evidence: dict[str, Evidence] = field(default_factory=dict)
 
     @property

@@ -15,6 +15,7 @@ from rich.table import Table
 from app.configuration import load_settings
 from app.errors import RequestError
 from app.jsontext import Json
+from app.mode import Mode
 from app.offline_records import offline_records
 from app.remote_records import RemoteRecords
 from app.report import report_of, told_by
@@ -84,7 +85,8 @@ async def _offline(settings: Settings, given: argparse.Namespace) -> Json:
             tracker.restore(record)
     tracker.look()
     told = told_by(tracker, TENANT, since_s=since_s, simulated=settings.simulated)
-    return report_of(told, given.baseline)
+    mode = Mode(settings.mode, settings.shadow, ladder=settings.ladder, tracker=tracker).told()
+    return {**report_of(told, given.baseline or mode["tier"]), "mode": mode}
 
 
 def show(report: Json, console: Console) -> None:
@@ -149,9 +151,25 @@ def _sentences(report: Json) -> Iterator[str]:
         )
         yield f"The accuracy served is estimated from {_sources(report)}."
     yield from _spent(report)
+    yield from _mode(report.get("mode", {}))
     for alarm in report["alarms"]:
         since = datetime.fromtimestamp(alarm["since_s"], UTC)
         yield f"ALARM since {since:%Y-%m-%d %H:%M} UTC: {alarm['sentence']}."
+
+
+def _mode(mode: Json) -> Iterator[str]:
+    """Where not everything is routed, who answers instead."""
+    if mode.get("name", "route") == "route":
+        return
+    share = "" if mode["name"] != "canary" else f" all but {mode['canary']:.0%} of"
+    yield (
+        f"Mode {mode['name']}: {mode['tier']} answers{share} what would be routed; what is said of "
+        "routing comes from trials beside it."
+    )
+    if "tried" in mode:
+        yield f"Tried since the start: {mode['tried']:,} requests, for ${_usd(mode['spent_usd'])}."
+    if mode["returned"]:
+        yield f"The canary was worse: {mode['returned']}; so it is shadow again."
 
 
 def _spent(report: Json) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing_extensions import override
 from app.dials import DIAL_MAX, DIALS, Dial, DialName
 from app.extension import StreamMode
 from app.key_settings import Key, Limits
+from app.mode_settings import ModeSetting, ShadowSection
 from app.pressure import BreakerSection, RetriesSection
 from app.provider_settings import Provider
 from app.section import LOOPBACK, Fraction, Name, Positive, Section
@@ -164,6 +165,8 @@ class Settings(BaseSettings):
     aliases: dict[str, str] = {}
     passthrough: dict[Endpoint, str] = {}
     policy: str = "value"
+    mode: ModeSetting = "route"
+    shadow: ShadowSection = ShadowSection()
     value: ValueSection = ValueSection()
     llm_at: LlmAtSection = LlmAtSection()
     judge: JudgeSection = JudgeSection()
@@ -231,6 +234,8 @@ class Settings(BaseSettings):
         allowed = {"next", "self", "none", *names}
         if self.judge.by is not None and self.judge.by not in allowed:
             raise ValueError(f"judge.by: {self.judge.by!r} is none of {', '.join(sorted(allowed))}")
+        if self.shadow.tier is not None and self.shadow.tier not in names:
+            raise ValueError(f"shadow.tier: {self.shadow.tier!r} is none of {', '.join(names)}")
         allowed = {"auto", "none", *names}
         if self.judge.arbiter not in allowed:
             raise ValueError(

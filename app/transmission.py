@@ -30,6 +30,7 @@ from app.policy import Judge as JudgeAction
 from app.recorder import RecordSink
 from app.records import Attempt, Evidence, Neighbour, Record, Verdict
 from app.retriever import Retriever
+from app.reuse import is_reused
 from app.tailor import left_out
 from app.tiers import TierLadder
 from app.underway import NO_TIME, Run
@@ -122,13 +123,14 @@ class Transmission:
             learn=request.extension.learn and order.kind == "routed" and not request.bound,
             stream=request.stream,
             text=self._keep_text(request),
+            trial_of=order.trial_of,
         )
         return Run(order, record, self._clock.monotonic_s())
 
     def _relabel(self, run: Run) -> None:
         """Tool results that came in with this request may show earlier decisions to be wrong."""
         order = run.order
-        if order.request.extension.learn:
+        if order.request.extension.learn and order.trial_of is None:
             for decision in self._conversations.failed_calls(order.tenant, order.request):
                 evidence = Evidence("tool_result", False, order.id, self._clock.time_s())
                 self._recorder.note(decision, order.tenant, evidence)
@@ -185,6 +187,7 @@ class Transmission:
         tier, request = run.order.ladder[ask.tier], run.order.request
         attempt, answer = Attempt(tier.name, ask.arrived), Answer()
         attempt.dropped = left_out(tier, request)
+        attempt.reused = is_reused(tier.name, request)
         run.record.start = run.record.start or ask.start
         run.record.attempts.append(attempt)
         run.answers.append(answer)
@@ -267,7 +270,7 @@ class Transmission:
             raise run.failed()
         record.served, record.outcome = end.attempt, "answered"
         answer = run.answers[end.attempt]
-        if record.kind == "routed":
+        if record.kind == "routed" and record.trial_of is None:
             self._conversations.keep(record, request, answer)
         run.judge_later = end.judge_later if isinstance(end, Accept) else None
         return answer
@@ -280,6 +283,6 @@ class Transmission:
             taught = teaches(record)
             run.acknowledged = self._recorder.submit(record, run.vector if taught else None)
             self._afterwards.audience.show(record, run.order.policy)
-            if taught and run.acknowledged:
+            if run.acknowledged and record.outcome == "answered":
                 self._afterwards.submit(Served(run.order, record, run.answers, run.judge_later))
         return run.acknowledged

@@ -44,6 +44,7 @@ class ChatEndpoint:
         server: Server,
         new_id: Callable[[], str],
         mode: StreamMode,
+        drive: Callable[[Order], Order],
         simulated: bool,
     ) -> None:
         self._transmission = transmission
@@ -53,6 +54,7 @@ class ChatEndpoint:
         self._server = server
         self._new_id = new_id
         self._mode = mode
+        self._drive = drive
         self._simulated = simulated
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,7 +84,7 @@ class ChatEndpoint:
         route = self._catalogue.route(request, caller.policy)
         # A stream is kept alive, so its client's patience does not end; a plain reply's does.
         patient_s = math.inf if request.stream else within_s(patience_s(headers))
-        return Order(
+        order = Order(
             id=request_id,
             tenant=caller.tenant,
             principal=caller.name,
@@ -93,6 +95,7 @@ class ChatEndpoint:
             mode=request.extension.stream or self._mode,
             deadline_s=min(self._server.deadline_s, patient_s),
         )
+        return self._drive(order)
 
     def _reply(self, order: Order, send: Send, patient_s: float) -> Reply:
         created_s = int(time.time())

@@ -1,6 +1,7 @@
 """`GET /v1/report`: what was spent and saved, whether routing pays, and what looks wrong."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from anyio import to_thread
@@ -17,8 +18,13 @@ from app.tracker import Tracker
 NAME_CHARACTERS = 64
 
 
-def report_router(tracker: Tracker, *, usual: str | None, simulated: bool) -> APIRouter:
-    """The one route, for the caller's tenant, or by `usual` for another; `*` is everybody."""
+def report_router(
+    tracker: Tracker, *, usual: str | None, mode: Callable[[], Json], simulated: bool
+) -> APIRouter:
+    """The one route, for the caller's tenant, or by `usual` for another; `*` is everybody.
+
+    In shadow it is told against the tier that answers, unless asked for another one.
+    """
     router = APIRouter()
 
     @router.get("/report")
@@ -27,11 +33,12 @@ def report_router(tracker: Tracker, *, usual: str | None, simulated: bool) -> AP
         named = tenant_of(caller, fields.text("tenant", most=NAME_CHARACTERS) or usual)
         tenant = None if named == EVERYBODY else named
         since_s = fields.since_s("since", time.time())
-        baseline = fields.text("baseline", most=NAME_CHARACTERS)
+        now = mode()
+        baseline = fields.text("baseline", most=NAME_CHARACTERS) or now["tier"]
         told = told_by(tracker, tenant, since_s=since_s, simulated=simulated)
         if caller.role != "admin":
             told = replace(told, alarms=())  # they are about everybody's requests
         report: Json = await to_thread.run_sync(report_of, told, baseline)
-        return json_reply(report)
+        return json_reply({**report, "mode": now})
 
     return router

@@ -41,6 +41,7 @@ REPORT_SCHEMAS: Json = {
         by_tier=list_of(ANY_OBJECT),
         by_tenant=list_of(ANY_OBJECT),
         alarms=list_of(ANY_OBJECT),
+        mode=object_of(["name"], name={"enum": ["route", "shadow", "canary", "returned"]}),
     ),
     "Dashboard": object_of(
         ["object", "now_s", "report", "timeline", "calibration", "judges", "latency", "newest"],

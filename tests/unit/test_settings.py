@@ -186,7 +186,6 @@ def test_an_address_others_can_reach_is_refused_while_there_are_no_keys(
 @pytest.mark.parametrize(
     ("addition", "key"),
     [
-        ("mode: shadow", "mode"),
         ("records: {keep: {days: 90}}", "records.keep"),
     ],
 )
