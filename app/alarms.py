@@ -19,8 +19,9 @@ RUN_MIN = 50
 MEMORY = 1000
 """Over how many events a share is remembered; also how long what is impossible is remembered."""
 JUDGE_PRIOR_WEIGHT = 100.0
-SHARE_EVENTS_MIN = 200
-SHARE_SETTLED = 0.01
+SHARE_EVENTS_MIN = 350
+SHARE_SETTLED = 0.15
+"""Where a tier was, or was not, started at so rarely before, a run of the same is no news."""
 DUE_MAX = 20.0
 BELIEVED_MARGIN = 0.05
 
