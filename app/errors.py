@@ -3,9 +3,11 @@
 GatewayError
 ├── RequestError                the client's request is wrong
 │   ├── InvalidJsonError        … not JSON we accept
-│   ├── NotYetError             … asks for what a later version brings
 │   ├── UnknownKeyError         … comes with no key that we know
 │   ├── PermissionDeniedError   … asks for what its key may not
+│   ├── RateLimitedError        … comes too soon for its key
+│   ├── QuotaError              … costs more than its key may still spend
+│   ├── TooDearError            … costs more than the request itself allows
 │   ├── UnknownModelError       … names a model that is neither a policy, a tier nor a tier's model
 │   ├── NotFoundError           … names a path or a decision that does not exist
 │   ├── MethodError             … uses another HTTP method than the path has
@@ -26,6 +28,7 @@ GatewayError
 │   ├── UpstreamAwayError       502, 503 or 504: not for the moment
 │   └── UpstreamBrokenError     not the protocol: garbage, truncated, empty
 ├── OverloadedError             load shed: too much is in flight
+├── CountsDownError             what a key has used cannot be counted: its limits' server is down
 ├── DeadlineError               the request's time is used up
 ├── EmbedderError               no vector for a question
 ├── StoreError                  the record store
@@ -41,7 +44,7 @@ even, is `transient`, for no work was begun; `down` speaks against the upstream,
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 
 class GatewayError(Exception):
@@ -66,16 +69,33 @@ class InvalidJsonError(RequestError):
     code = "invalid_json"
 
 
-class NotYetError(RequestError):
-    code = "unsupported_parameter"
-
-
 class UnknownKeyError(RequestError):
     code = "invalid_api_key"
 
 
 class PermissionDeniedError(RequestError):
     code = "permission_denied"
+
+
+class RateLimitedError(RequestError):
+    """`limits` are the headers that tell how things stand."""
+
+    code = "rate_limit_exceeded"
+
+    def __init__(
+        self, message: str, *, retry_after_s: float, limits: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        self.limits = limits or {}
+
+
+class QuotaError(RequestError):
+    code = "insufficient_quota"
+
+
+class TooDearError(RequestError):
+    code = "max_cost_exceeded"
 
 
 class UnknownModelError(RequestError):
@@ -205,6 +225,10 @@ def _wait_s(failure: UpstreamError) -> float:
 class OverloadedError(GatewayError):
     code = "overloaded"
     retryable = True
+
+
+class CountsDownError(GatewayError):
+    code = "limits_unavailable"
 
 
 class DeadlineError(GatewayError):

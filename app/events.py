@@ -1,11 +1,12 @@
 """What the loop is given, and what it yields."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from app.extension import StreamMode
 from app.jsontext import Json
 from app.policy import Policy
+from app.purse import Purse
 from app.records import Kind, Record
 from app.tiers import TierLadder
 from app.wire import ChatRequest
@@ -15,8 +16,8 @@ from app.wire import ChatRequest
 class Order:
     """What is to be done for whom: the request, and how its `model` was understood.
 
-    `principal` is the name of the key that asks. `beside` is what is not done, but may be tried in
-    the background; `trial_of` is the decision beside which this is tried.
+    `principal` is the name of the key that asks, `purse` what it may spend. `beside` is what is not
+    done, but may be tried in the background; `trial_of` is the decision beside which this is tried.
     """
 
     id: str
@@ -28,6 +29,7 @@ class Order:
     mode: StreamMode
     deadline_s: float
     principal: str | None = None
+    purse: Purse = field(default_factory=Purse)
     beside: "Order | None" = None
     trial_of: str | None = None
 

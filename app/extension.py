@@ -1,18 +1,18 @@
 """What a client asks of the gateway itself, in `autoshift: {…}` or `x-autoshift-*` headers."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from app.dials import DIALS, Dial, DialName, dial_max
-from app.errors import NotYetError, RequestError
+from app.errors import RequestError
 from app.jsontext import Json, number_of
 from app.parameters import wrong_type
 
 StreamMode: TypeAlias = Literal["verified", "direct", "auto"]
 
 _STRINGS = ("policy", "task", "conversation")
-_KEYS = frozenset({*_STRINGS, "learn", "explore", "dry_run", "stream"})
-_LATER = frozenset({"max_cost_usd"})
+_KEYS = frozenset({*_STRINGS, "learn", "explore", "dry_run", "stream", "max_cost_usd"})
 LONGEST = 256
 
 
@@ -22,7 +22,7 @@ class Extension:
 
     `explore` false: no other tier is asked afterwards, to learn. `dry_run`: no tier is asked at
     all, and the reply explains what would be done. `dial`: what accuracy is worth to
-    this request.
+    this request. `max_cost_usd`: the most it may cost, everything done for it included.
     """
 
     policy: str | None = None
@@ -33,23 +33,20 @@ class Extension:
     explore: bool = True
     dry_run: bool = False
     dial: Dial | None = None
+    max_cost_usd: float | None = None
 
 
 def parse_extension(given: object, headers: dict[str, str]) -> Extension:
-    """The body's word counts before a header's. Errors: RequestError, NotYetError."""
+    """The body's word counts before a header's. Errors: RequestError."""
     if not isinstance(given, dict | None):
         raise wrong_type("autoshift", "an object")
     values: Json = dict(given or {})
     dial = _dial({name: values.pop(name, None) for name in DIALS}) or _dial(_dials_in(headers))
-    for name in _KEYS | _LATER:
+    for name in _KEYS:
         header = headers.get(f"x-autoshift-{name.replace('_', '-')}")
         if header is not None:
             values.setdefault(name, header)
     for name in values:
-        if name in _LATER:
-            raise NotYetError(
-                f"autoshift.{name}: not yet supported; leave it out", param=f"autoshift.{name}"
-            )
         if name not in _KEYS:
             raise RequestError(
                 f"autoshift.{name[:100]} is unknown; known: {', '.join(sorted({*_KEYS, *DIALS}))}",
@@ -63,6 +60,7 @@ def parse_extension(given: object, headers: dict[str, str]) -> Extension:
         explore=_boolean("explore", values.get("explore")),
         dry_run=values.get("dry_run") is not None and _boolean("dry_run", values["dry_run"]),
         dial=dial,
+        max_cost_usd=_money(values.get("max_cost_usd")),
     )
 
 
@@ -93,6 +91,21 @@ def _dial(given: dict[DialName, object]) -> Dial | None:
     if not 0 < value <= most:
         raise RequestError(f"{param} must be over 0, and at most {most:g}", param=param)
     return Dial(name, float(value))
+
+
+def _money(value: object) -> float | None:
+    param = "autoshift.max_cost_usd"
+    if value is None:
+        return None
+    try:
+        number = float(value) if isinstance(value, str) else number_of(value)
+    except ValueError:
+        number = None
+    if number is None:
+        raise wrong_type(param, "a number")
+    if not 0 < number < math.inf:
+        raise RequestError(f"{param} must be over 0", param=param)
+    return float(number)
 
 
 def _string(name: str, value: object) -> str | None:

@@ -139,12 +139,14 @@ class Teacher:
     async def _judge_served(self, served: Served, by: str, lesson: Lesson) -> None:
         answer = served.answers[served.record.served or 0]
         lesson.late = _pending(by)
-        lesson.late = await self._judge.judge(self._ladder[by], served.order.request, answer)
+        lesson.late = await self._verdict(by, served, answer)
 
     async def _ask(self, name: str, served: Served, lesson: Lesson) -> None:
         """Have one tier answer; one that cannot teaches nothing."""
         order = served.order
         tier, request = order.ladder[name], order.request
+        if not await order.purse.for_answer(tier, request):
+            return
         attempt, answer = Attempt(name, "lesson"), Answer()
         attempt.dropped = left_out(tier, request)
         attempt.reused = is_reused(name, request)
@@ -159,6 +161,8 @@ class Teacher:
                 examine(attempt, answer, request)
         except UpstreamError:
             pass  # it is on the attempt
+        finally:
+            order.purse.settle(attempt.cost_usd, attempt.usage)
 
     async def _have_judged(self, served: Served, lesson: Lesson) -> None:
         """A verdict on every whole answer that has none."""
@@ -176,7 +180,12 @@ class Teacher:
                 attempt.verdicts[-1] = await self._verdict(by, served, answer)
 
     async def _verdict(self, by: str, served: Served, answer: Answer) -> Verdict:
-        return await self._judge.judge(self._ladder[by], served.order.request, answer)
+        purse, request = served.order.purse, served.order.request
+        if not await purse.for_verdict(self._ladder[by], request, [answer]):
+            return Verdict(valid=None, by=by, reason="budget")
+        verdict = await self._judge.judge(self._ladder[by], request, answer)
+        purse.settle(verdict.cost_usd, verdict.usage)
+        return verdict
 
     def _judge_of(self, attempt: Attempt, served: Served) -> str | None:
         """Who has yet to judge this answer; what an exact check refused needs no judge."""
@@ -197,11 +206,20 @@ class Teacher:
         pair = (served.answers[served.record.served or 0], lesson.answers[other])
         for first, second in (pair, pair[::-1]):
             lesson.comparisons.append(Comparison(by))
-            lesson.comparisons[-1] = await self._judge.compare(
-                self._ladder[by], served.order.request, first, second
-            )
+            lesson.comparisons[-1] = await self._comparison(by, served, first, second)
             if lesson.comparisons[-1].verdict is None:
                 return
+
+
+    async def _comparison(
+        self, by: str, served: Served, first: Answer, second: Answer
+    ) -> Comparison:
+        purse, request = served.order.purse, served.order.request
+        if not await purse.for_verdict(self._ladder[by], request, [first, second]):
+            return Comparison(by, reason="budget", cost_usd=0.0)
+        found = await self._judge.compare(self._ladder[by], request, first, second)
+        purse.settle(found.cost_usd, found.usage)
+        return found
 
 
 def _missing(served: Served) -> list[str]:

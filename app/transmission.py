@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from random import Random
 
+from app.affording import afford
 from app.afterwards import Afterwards, draw
 from app.answers import Answer
 from app.asking import accounted
@@ -79,7 +80,7 @@ class Transmission:
             self._draw_lessons(run, context)
             served: Answer | None = None
             while served is None:
-                match self._next(run, context):
+                match await afford(self._next(run, context), run, self._ladder):
                     case Ask() as ask:
                         async with aclosing(self._ask(ask, run)) as chunks:
                             async for chunk in chunks:
@@ -216,6 +217,8 @@ class Transmission:
             else:
                 run.failures.append(exc)
                 run.calls -= not exc.asked
+        finally:
+            run.order.purse.settle(attempt.cost_usd, attempt.usage)
 
     async def _in_time(
         self, chunk: Awaitable[Json | None], run: Run, limit_s: float
@@ -246,6 +249,7 @@ class Transmission:
             if verdict.valid is None:
                 run.degrade("judge")
             run.record.attempts[action.attempt].verdicts.append(verdict)
+            run.order.purse.settle(verdict.cost_usd, verdict.usage)
             phases_s = run.record.phases_s
             spent_s = self._clock.monotonic_s() - started_s
             phases_s["judge"] = phases_s.get("judge", 0.0) + spent_s

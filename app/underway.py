@@ -14,7 +14,7 @@ NO_TIME = "the request's time was used up before an answer was there"
 class Run:
     """`answers` has one for each attempt of the record.
 
-    `live`: chunks went out. `judge_later`: who is to judge the served answer afterwards.
+    `refusal`: why a call was not made that its caller would have had to pay. `live`: chunks went out. `judge_later`: who is to judge the served answer afterwards.
     """
 
     order: Order
@@ -26,6 +26,7 @@ class Run:
     calls: int = 0
     live: bool = False
     judge_later: str | None = None
+    refusal: GatewayError | None = None
     acknowledged: bool | None = None
 
     @property
@@ -39,6 +40,8 @@ class Run:
 
     def failed(self) -> GatewayError:
         """The error to report when no tier could answer."""
+        if self.refusal is not None:
+            return self.refusal
         if "deadline" in self.record.degraded or not self.failures:
             return DeadlineError(NO_TIME)
         return soonest_cured(self.failures)

@@ -3,6 +3,7 @@
 Source: openai/openai-openapi, `ErrorResponse`.
 """
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -11,6 +12,7 @@ from starlette.types import Send
 
 from app.errors import (
     BodyTooLargeError,
+    CountsDownError,
     DeadlineError,
     EmbedderError,
     GatewayError,
@@ -18,16 +20,18 @@ from app.errors import (
     MediaTypeError,
     MethodError,
     NotFoundError,
-    NotYetError,
     OutboxError,
     OverloadedError,
     PermissionDeniedError,
+    QuotaError,
+    RateLimitedError,
     RequestError,
     SettingsError,
     StoreDownError,
     StoreError,
     StoreLockedError,
     StoreMismatchError,
+    TooDearError,
     UnknownKeyError,
     UnknownModelError,
     UpstreamAuthError,
@@ -54,9 +58,11 @@ STATUS: Mapping[type[GatewayError], tuple[int, str]] = {
     GatewayError: (500, "server_error"),
     RequestError: (400, "invalid_request_error"),
     InvalidJsonError: (400, "invalid_request_error"),
-    NotYetError: (400, "invalid_request_error"),
     UnknownKeyError: (401, "invalid_request_error"),
     PermissionDeniedError: (403, "permission_denied"),
+    RateLimitedError: (429, "rate_limit_error"),
+    QuotaError: (429, "insufficient_quota"),
+    TooDearError: (400, "invalid_request_error"),
     UnknownModelError: (404, "invalid_request_error"),
     NotFoundError: (404, "invalid_request_error"),
     MethodError: (405, "invalid_request_error"),
@@ -77,6 +83,7 @@ STATUS: Mapping[type[GatewayError], tuple[int, str]] = {
     UpstreamAwayError: (502, "upstream_error"),
     UpstreamBrokenError: (502, "upstream_error"),
     OverloadedError: (503, "overloaded_error"),
+    CountsDownError: (503, "overloaded_error"),
     DeadlineError: (504, "timeout_error"),
     EmbedderError: (500, "server_error"),
     StoreError: (503, "overloaded_error"),
@@ -107,6 +114,12 @@ def error_headers(exc: GatewayError) -> Headers:
     if isinstance(exc, UpstreamRateLimitError):
         wait_s = min(max(exc.retry_after_s or 1.0, 1.0), RETRY_AFTER_MAX_S)
         return {"retry-after": f"{wait_s:.0f}"}
+    if isinstance(exc, RateLimitedError):
+        wait_s = min(max(exc.retry_after_s, 1.0), RETRY_AFTER_MAX_S)
+        wait = {"retry-after": f"{math.ceil(wait_s)}", "retry-after-ms": f"{1000 * wait_s:.0f}"}
+        return {**wait, **exc.limits}
+    if isinstance(exc, QuotaError):
+        return {"retry-after": f"{RETRY_AFTER_MAX_S:.0f}", "x-should-retry": "false"}
     if status == HTTPStatus.UNAUTHORIZED:
         return {"www-authenticate": "Bearer"}
     if status == HTTPStatus.SERVICE_UNAVAILABLE:

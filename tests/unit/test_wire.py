@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.dials import DIALS, Dial, DialName
-from app.errors import InvalidJsonError, NotYetError, RequestError
+from app.errors import InvalidJsonError, RequestError
 from app.jsontext import Json
 from app.wire import ChatRequest, parse_request, text_of
 
@@ -270,18 +270,13 @@ def test_a_dry_run_is_asked_for_and_never_by_chance() -> None:
     assert parse(body()).extension.dry_run is False
 
 
-LATER = ("max_cost_usd",)
-
-
-@pytest.mark.parametrize("name", LATER)
-def test_what_a_later_version_brings_is_refused_as_not_yet(name: str) -> None:
-    in_body = refusal(body(autoshift={name: 1}))
-    in_header = refusal(body(), {f"x-autoshift-{name.replace('_', '-')}": "1"})
-    for refused in (in_body, in_header):
-        assert isinstance(refused, NotYetError)
-        assert refused.code == "unsupported_parameter"
-        assert refused.param == f"autoshift.{name}"
-        assert "not yet" in refused.message
+def test_what_a_request_may_cost_is_read_from_body_and_header() -> None:
+    assert parse(body(autoshift={"max_cost_usd": 0.25})).extension.max_cost_usd == 0.25
+    assert parse(body(), {"x-autoshift-max-cost-usd": "0.25"}).extension.max_cost_usd == 0.25
+    assert parse(body(autoshift={"max_cost_usd": None})).extension.max_cost_usd is None
+    for wrong in (0, -1, "much", True, [1], "nan", "inf"):
+        refused = refusal(body(autoshift={"max_cost_usd": wrong}))
+        assert refused.param == "autoshift.max_cost_usd"
 
 
 @pytest.mark.parametrize(

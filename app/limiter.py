@@ -1,0 +1,194 @@
+"""What keys have used of their limits, counted here or on a server that several processes share."""
+
+import asyncio
+import logging
+import math
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage, Storage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from limits.errors import StorageError
+from limits.storage import storage_from_string
+from pydantic import SecretStr
+
+from app.errors import CountsDownError
+
+logger = logging.getLogger(__name__)
+
+MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
+PARTS = 12
+"""A running total is kept in so many parts of its span, and the one under way: so it may be too
+high by one part's worth, and is never too low."""
+TIMEOUT_S = 0.5
+SILENCE_S = 1.0
+"""How long a server that did not answer is not asked again."""
+OWED_MOST = 100_000
+
+_Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """At most `most` over the last `span_s` seconds; `name` says whose and of what."""
+
+    name: str
+    most: int
+    span_s: int
+
+    @property
+    def part_s(self) -> float:
+        return self.span_s / PARTS
+
+    @property
+    def expiry_s(self) -> int:
+        return self.span_s + math.ceil(2 * self.part_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What was laid aside of a total, and where it is counted."""
+
+    total: Total
+    part: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """How a limit stands: what of it is left, and when more will be."""
+
+    most: int
+    left: int
+    reset_s: float
+
+
+Owed: TypeAlias = tuple[Held, int]
+
+
+class Limiter:
+    """Rates by the `limits` library's sliding window; sums that can be corrected on its storage.
+
+    The library's windows cannot give back what was not used, and a sliding one weighs what it has
+    forgotten; so money is counted in parts of its span. Errors of every `async` method:
+    CountsDownError, within half a second, and at once for a second after that.
+    """
+
+    def __init__(self, storage: Storage | None = None) -> None:
+        self._storage = storage or MemoryStorage()
+        self._windows = SlidingWindowCounterRateLimiter(self._storage)
+        self._owed: deque[Owed] = deque(maxlen=OWED_MOST)
+        self._owes = asyncio.Event()
+        self._silent_until_s = -math.inf
+        self._under_way: Counter[str] = Counter()
+
+    async def hit(self, name: str, per_minute: int) -> bool:
+        """Count one; whether it was still within the limit, else it is not counted."""
+        return await self._asked(self._windows.hit(RateLimitItemPerMinute(per_minute), name))
+
+    async def rate(self, name: str, per_minute: int) -> Stand:
+        """How this rate stands."""
+        item = RateLimitItemPerMinute(per_minute)
+        found = await self._asked(self._windows.get_window_stats(item, name))
+        return Stand(per_minute, max(0, found.remaining), max(0.0, found.reset_time - time.time()))
+
+    async def lay_aside(self, total: Total, amount: int) -> Held | None:
+        """Count the amount before it is spent; None, and nothing counted, where it is too much.
+
+        It is counted first and looked at then: of several at once, none can miss the others.
+        """
+        await self.pay()
+        held = Held(total, int(time.time() / total.part_s), amount)
+        await self._add(held, amount)
+        if await self._used(total, held.part) <= total.most:
+            return held
+        await self._add(held, -amount)
+        return None
+
+    def settle(self, held: Held, amount: int) -> None:
+        """Correct soon what was laid aside to what was spent; fit for a `finally`."""
+        if amount != held.amount:
+            self._owed.append((held, amount - held.amount))
+            self._owes.set()
+
+    async def stand(self, total: Total) -> Stand:
+        """How this total stands."""
+        used = await self._used(total, int(time.time() / total.part_s))
+        return Stand(total.most, max(0, total.most - used), total.part_s if used else 0.0)
+
+    @contextmanager
+    def counted(self, name: str, most: int | None) -> Iterator[bool]:
+        """While a request is under way in this process: whether it is not one too many."""
+        self._under_way[name] += 1
+        try:
+            yield most is None or self._under_way[name] <= most
+        finally:
+            self._under_way[name] -= 1
+
+    async def pay(self) -> None:
+        """Make the corrections that are due."""
+        while self._owed:
+            held, amount = self._owed.popleft()
+            try:
+                await self._add(held, amount)
+            except CountsDownError:
+                # Whether it was counted is not known. Too high is safe, too low is not.
+                if amount > 0:
+                    self._owed.append((held, amount))
+                raise
+
+    async def run(self) -> None:
+        """Make corrections as they fall due, until cancelled."""
+        while True:
+            await self._owes.wait()
+            self._owes.clear()
+            try:
+                await self.pay()
+            except CountsDownError:
+                await asyncio.sleep(SILENCE_S)
+                self._owes.set()
+
+    async def _add(self, held: Held, amount: int) -> None:
+        key, expiry_s = f"{held.total.name}:{held.part}", held.total.expiry_s
+        await self._asked(self._storage.incr(key, expiry_s, amount))
+
+    async def _used(self, total: Total, part: int) -> int:
+        """Over the parts of the span, and the one under way."""
+        used = 0
+        for past in range(part - PARTS, part + 1):
+            used += await self._asked(self._storage.get(f"{total.name}:{past}"))
+        return used
+
+    async def _asked(self, answer: Awaitable[_Found]) -> _Found:
+        try:
+            if time.monotonic() < self._silent_until_s:
+                raise TimeoutError
+            async with asyncio.timeout(TIMEOUT_S):
+                return await answer
+        except (StorageError, OSError, TimeoutError) as exc:
+            if time.monotonic() >= self._silent_until_s:
+                self._silent_until_s = time.monotonic() + SILENCE_S
+                logger.warning("the limits' server does not answer", extra={"why": repr(exc)[:200]})
+            raise CountsDownError("what this key has used cannot be counted now") from exc
+
+
+def build_limiter(url: str | None, password: SecretStr | None) -> Limiter:
+    """In this process without a URL; else on that Redis or Valkey server, connected when used."""
+    if url is None:
+        return Limiter()
+    options: dict[str, float | str | bool] = {"socket_timeout": TIMEOUT_S}
+    options["socket_connect_timeout"] = TIMEOUT_S
+    if password is not None:
+        options["password"] = password.get_secret_value()
+    # One client speaks to both: the protocol is the same.
+    uri = f"async+{url.replace('valkey', 'redis', 1)}"
+    storage = storage_from_string(
+        uri, implementation="redispy", wrap_exceptions=True, key_prefix="autoshift", **options
+    )
+    assert isinstance(storage, Storage)  # noqa: S101 - the scheme says so
+    return Limiter(storage)
