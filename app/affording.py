@@ -14,6 +14,7 @@ async def afford(action: Action, run: Run, ladder: TierLadder) -> Action:
     `ladder` is every tier that may judge. A refusal is noted on the run.
     """
     purse = run.order.purse
+    possible: Action | None
     match action:
         case Accept() | Stop():
             return action

@@ -210,7 +210,6 @@ class Teacher:
             if lesson.comparisons[-1].verdict is None:
                 return
 
-
     async def _comparison(
         self, by: str, served: Served, first: Answer, second: Answer
     ) -> Comparison:

@@ -4,10 +4,11 @@ import asyncio
 import logging
 import math
 import time
-from collections import Counter, deque
-from collections.abc import Awaitable, Iterator
+from collections import Counter, defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias, TypeVar
 
 from limits import RateLimitItemPerMinute
@@ -28,7 +29,13 @@ high by one part's worth, and is never too low."""
 TIMEOUT_S = 0.5
 SILENCE_S = 1.0
 """How long a server that did not answer is not asked again."""
+CLOSED_S = 300.0
+"""A part that ended so long ago is not corrected any more, and so is read once."""
+CLOSED_MOST = 50_000
+AT_ONCE = 32
+"""A server gets no more questions at once, each of which needs a connection."""
 OWED_MOST = 100_000
+DOWN = "what this key has used cannot be counted now, and it has a limit; ask again soon"
 
 _Found = TypeVar("_Found")
 
@@ -86,15 +93,19 @@ class Limiter:
         self._owes = asyncio.Event()
         self._silent_until_s = -math.inf
         self._under_way: Counter[str] = Counter()
+        self._closed: dict[str, int] = {}
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._asking = asyncio.Semaphore(AT_ONCE)
 
     async def hit(self, name: str, per_minute: int) -> bool:
         """Count one; whether it was still within the limit, else it is not counted."""
-        return await self._asked(self._windows.hit(RateLimitItemPerMinute(per_minute), name))
+        item = RateLimitItemPerMinute(per_minute)
+        return await self._asked(lambda: self._windows.hit(item, name))
 
     async def rate(self, name: str, per_minute: int) -> Stand:
         """How this rate stands."""
         item = RateLimitItemPerMinute(per_minute)
-        found = await self._asked(self._windows.get_window_stats(item, name))
+        found = await self._asked(lambda: self._windows.get_window_stats(item, name))
         return Stand(per_minute, max(0, found.remaining), max(0.0, found.reset_time - time.time()))
 
     async def lay_aside(self, total: Total, amount: int) -> Held | None:
@@ -103,12 +114,14 @@ class Limiter:
         It is counted first and looked at then: of several at once, none can miss the others.
         """
         await self.pay()
-        held = Held(total, int(time.time() / total.part_s), amount)
-        await self._add(held, amount)
-        if await self._used(total, held.part) <= total.most:
-            return held
-        await self._add(held, -amount)
-        return None
+        # One after the other here, or many at once would only see each other, and all be refused.
+        async with self._turns[total.name]:
+            held = Held(total, int(time.time() / total.part_s), amount)
+            await self._add(held, amount)
+            if await self._used(total, held.part) <= total.most:
+                return held
+            await self._add(held, -amount)
+            return None
 
     def settle(self, held: Held, amount: int) -> None:
         """Correct soon what was laid aside to what was spent; fit for a `finally`."""
@@ -155,26 +168,33 @@ class Limiter:
 
     async def _add(self, held: Held, amount: int) -> None:
         key, expiry_s = f"{held.total.name}:{held.part}", held.total.expiry_s
-        await self._asked(self._storage.incr(key, expiry_s, amount))
+        await self._asked(lambda: self._storage.incr(key, expiry_s, amount))
 
     async def _used(self, total: Total, part: int) -> int:
         """Over the parts of the span, and the one under way."""
         used = 0
         for past in range(part - PARTS, part + 1):
-            used += await self._asked(self._storage.get(f"{total.name}:{past}"))
+            key = f"{total.name}:{past}"
+            known = self._closed.get(key)
+            if known is None:
+                known = await self._asked(partial(self._storage.get, key))
+                if total.part_s >= CLOSED_S and past < part - 1:
+                    self._closed[key] = known
+            used += known
+        if len(self._closed) > CLOSED_MOST:
+            self._closed.clear()
         return used
 
-    async def _asked(self, answer: Awaitable[_Found]) -> _Found:
+    async def _asked(self, ask: Callable[[], Awaitable[_Found]]) -> _Found:
+        if time.monotonic() < self._silent_until_s:
+            raise CountsDownError(DOWN)
         try:
-            if time.monotonic() < self._silent_until_s:
-                raise TimeoutError
-            async with asyncio.timeout(TIMEOUT_S):
-                return await answer
+            async with self._asking, asyncio.timeout(TIMEOUT_S):
+                return await ask()
         except (StorageError, OSError, TimeoutError) as exc:
-            if time.monotonic() >= self._silent_until_s:
-                self._silent_until_s = time.monotonic() + SILENCE_S
-                logger.warning("the limits' server does not answer", extra={"why": repr(exc)[:200]})
-            raise CountsDownError("what this key has used cannot be counted now") from exc
+            self._silent_until_s = time.monotonic() + SILENCE_S
+            logger.warning("the limits' server does not answer", extra={"why": repr(exc)[:200]})
+            raise CountsDownError(DOWN) from exc
 
 
 def build_limiter(url: str | None, password: SecretStr | None) -> Limiter:

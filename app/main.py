@@ -47,6 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         transmission=parts.transmission,
         explainer=explainer,
         in_flight=parts.in_flight,
+        purses=parts.purses,
         catalogue=catalogue,
         server=settings.server,
         new_id=new_id,
@@ -74,14 +75,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        async with parts.working(recorder, restart, parts.afterwards, parts.trying, parts.mode):
+        workers = (recorder, restart, parts.afterwards, parts.trying, parts.mode, parts.limiter)
+        async with parts.working(*workers):
             yield
 
     app = FastAPI(title="Autoshift", lifespan=lifespan, openapi_url=None)
     app.state.parts = parts
     admin = FastAPI(title="Autoshift, for its operators", openapi_url=None)
-    gate = Gate(lambda: parts.keyring, rights=RIGHTS, usual="user")
-    admin_gate = Gate(lambda: parts.keyring, rights=ADMIN_RIGHTS, usual="admin")
+    gate = Gate(lambda: parts.keyring, parts.limiter, rights=RIGHTS, usual="user")
+    admin_gate = Gate(lambda: parts.keyring, parts.limiter, rights=ADMIN_RIGHTS, usual="admin")
     plain: dict[str, ASGIApp] = {
         "/chat/completions": chat,
         "/explain": explain,

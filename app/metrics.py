@@ -32,6 +32,7 @@ MODES = ("route", "shadow", "canary", "returned")
 PHASES = frozenset({"embed", "search", "judge"})
 REASONS = frozenset(
     {"store", "embedder", "judge", "outbox", "tier", "deadline", "max_calls", "shed"}
+    | {"budget", "limits", "escalations"}
 )
 
 _WATCHED: dict[Watched, str] = {

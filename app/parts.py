@@ -26,11 +26,13 @@ from app.judge.checks import CHECKS
 from app.judge.llm import LlmJudge
 from app.keyring import Keyring, build_keyring
 from app.lessons import Teacher
+from app.limiter import Limiter, build_limiter
 from app.metrics import Metrics
 from app.mode import Mode
 from app.policies import build_policies
 from app.policy import Policy
 from app.prices import doubts, price_of
+from app.purse import Purses, check_prices
 from app.recorder import Recorder
 from app.retriever import Retriever
 from app.reuse import Reusing
@@ -66,6 +68,8 @@ class Parts:
 
     settings: Settings
     keyring: Keyring
+    limiter: Limiter
+    purses: Purses
     ladder: TierLadder
     transport: httpx.AsyncBaseTransport
     exchange: Exchange
@@ -115,6 +119,9 @@ def build_parts(settings: Settings) -> Parts:
         ladder=ladder, policies=policies, default=settings.policy, aliases=settings.aliases
     )
     keyring = build_keyring(settings.keys)
+    check_prices(settings.keys, ladder)
+    password = secret(settings.limits.password_env, wanted_by="limits")
+    limiter = build_limiter(settings.limits.url, password)
     clock = SystemClock()
     transport = build_transport(settings)
     embedder = build_embedder(settings.embedder)
@@ -178,9 +185,17 @@ def build_parts(settings: Settings) -> Parts:
     mode = Mode(settings.mode, settings.shadow, ladder=ladder, tracker=tracker)
     metrics.watch_mode(lambda: mode.name)
     trying = Trying(trials=trials, loop=transmission, recorder=recorder, clock=clock, new_id=new_id)
+    purses = Purses(
+        limiter=limiter,
+        ladder=ladder,
+        output_tokens=settings.limits.output_tokens,
+        judge_tokens=settings.judge.max_tokens,
+    )
     return Parts(
         settings=settings,
         keyring=keyring,
+        limiter=limiter,
+        purses=purses,
         ladder=ladder,
         transport=transport,
         exchange=exchange,

@@ -1,10 +1,10 @@
 """What a request may still spend: asked before every call that costs, told afterwards what it cost.
 
-Worst cases are laid aside, of the request's own bound and of its key's limits, and corrected when the
-cost is known. What stays unknown stays laid aside.
+Worst cases are laid aside, of the request's own bound and of its key's limits, and corrected when
+the cost is known. What stays unknown stays laid aside.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -15,8 +15,10 @@ from app.errors import (
     QuotaError,
     RateLimitedError,
     RequestError,
+    SettingsError,
     TooDearError,
 )
+from app.key_settings import Key
 from app.keyring import Caller
 from app.limiter import DAY_S, HOUR_S, MINUTE_S, Held, Limiter, Total
 from app.records import Usage
@@ -125,7 +127,7 @@ class Purse:
             left_usd = self.most_usd - self._spent_usd
             if usd > left_usd:
                 return TooDearError(
-                    f"{tier.name} could cost up to ${usd:.6f}, more than the ${left_usd:.6f} left of "
+                    f"{tier.name} could cost up to ${usd:.6f}, and ${left_usd:.6f} is left of "
                     "max_cost_usd; raise it, or give a smaller max_tokens",
                     param="autoshift.max_cost_usd",
                 )
@@ -203,6 +205,17 @@ class Purses:
         return replace(request, body=body)
 
 
+def check_prices(keys: Iterable[Key], ladder: TierLadder) -> None:
+    """Errors: SettingsError where a limit in money could not be kept."""
+    unpriced = [tier.name for tier in ladder if tier.price is None]
+    for key in keys:
+        if key.limits.money is not None and unpriced:
+            raise SettingsError(
+                f"keys.{key.name}.limits.{key.limits.money}: the price of the tier "
+                f"{unpriced[0]!r} is not known, so what it costs cannot be limited; give it a price"
+            )
+
+
 def money_totals(caller: Caller) -> tuple[Total, ...]:
     """What this caller may spend, over each of its spans."""
     limits, name = caller.limits, caller.name
@@ -229,6 +242,6 @@ def _spent(total: Total, usd: float, tier: Tier) -> QuotaError:
     span = total.name.partition(":")[0].removeprefix("usd_per_")
     return QuotaError(
         f"{tier.name} could cost up to ${usd:.6f}, more than is left of the ${total.most / NANO:g} "
-        f"that this key may spend in {'an hour' if span == 'hour' else '24 hours'}; wait, or give a "
-        "smaller max_tokens"
+        f"that this key may spend in {'an hour' if span == 'hour' else '24 hours'}; wait, or give "
+        "a smaller max_tokens"
     )

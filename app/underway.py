@@ -14,7 +14,8 @@ NO_TIME = "the request's time was used up before an answer was there"
 class Run:
     """`answers` has one for each attempt of the record.
 
-    `refusal`: why a call was not made that its caller would have had to pay. `live`: chunks went out. `judge_later`: who is to judge the served answer afterwards.
+    `live`: chunks went out. `judge_later`: who is to judge the served answer afterwards. `refusal`:
+    why a call was not made that would have cost too much.
     """
 
     order: Order

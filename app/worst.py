@@ -9,8 +9,7 @@ from app.tiers import Tier
 from app.wire import ChatRequest, parts
 
 IMAGE_TOKENS = 10_000
-"""More than a picture costs at any provider whose prices are known here, but for the smallest models
-of some, which count more tokens and take less for each."""
+"""More than a picture usually costs; small models may count more, and take less for each."""
 JUDGE_PROMPT_TOKENS = 2_500
 """A judge's instructions and fences."""
 

@@ -8,9 +8,11 @@ from fastapi.routing import APIRoute
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.api.admission import Admission
 from app.errors import PermissionDeniedError, UnknownKeyError
 from app.key_settings import Role
 from app.keyring import Caller, Keyring
+from app.limiter import Limiter
 
 Right: TypeAlias = Literal["open", "metrics", "user", "admin"]
 
@@ -43,9 +45,15 @@ class Gate:
     """
 
     def __init__(
-        self, keyring: Callable[[], Keyring], *, rights: Mapping[str, Right], usual: Right
+        self,
+        keyring: Callable[[], Keyring],
+        limiter: Limiter,
+        *,
+        rights: Mapping[str, Right],
+        usual: Right,
     ) -> None:
         self._keyring = keyring
+        self._admission = Admission(limiter)
         self._rights = rights
         self._usual = usual
 
@@ -59,7 +67,8 @@ class Gate:
         self, app: FastAPI, path: str, endpoint: ASGIApp, methods: frozenset[str], prefix: str = ""
     ) -> None:
         """One route to this endpoint."""
-        guarded = Guarded(endpoint, self._keyring, self._rights.get(path, self._usual))
+        right = self._rights.get(path, self._usual)
+        guarded = Guarded(endpoint, self._keyring, self._admission, right)
         route = Route(f"{prefix}{path}", guarded, methods=list(methods))
         route.methods = set(methods)  # it would add HEAD
         app.router.routes.append(route)
@@ -68,24 +77,29 @@ class Gate:
 class Guarded:
     """An endpoint that only those see who have the right to."""
 
-    def __init__(self, app: ASGIApp, keyring: Callable[[], Keyring], right: Right) -> None:
+    def __init__(
+        self, app: ASGIApp, keyring: Callable[[], Keyring], admission: Admission, right: Right
+    ) -> None:
         self.right = right
+        self._admission = admission
         self._app = app
         self._keyring = keyring
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Errors: UnknownKeyError, PermissionDeniedError, before a byte of the body is read."""
-        if self.right != "open":
-            caller = self._keyring().caller(presented(scope))
-            if caller is None:
-                raise UnknownKeyError(
-                    "the API key is missing or wrong; send one that this gateway was given, as "
-                    "Authorization: Bearer KEY"
-                )
-            if caller.role not in _MAY[self.right]:
-                raise PermissionDeniedError(f"this is not for keys with the role {caller.role!r}")
-            scope[_CALLER] = caller
-        await self._app(scope, receive, send)
+        """Errors: UnknownKeyError, PermissionDeniedError, RateLimitedError, nothing read."""
+        if self.right == "open":
+            await self._app(scope, receive, send)
+            return
+        caller = self._keyring().caller(presented(scope))
+        if caller is None:
+            raise UnknownKeyError(
+                "the API key is missing or wrong; send one that this gateway was given, as "
+                "Authorization: Bearer KEY"
+            )
+        if caller.role not in _MAY[self.right]:
+            raise PermissionDeniedError(f"this is not for keys with the role {caller.role!r}")
+        scope[_CALLER] = caller
+        await self._admission.serve(self._app, caller, scope, receive, send)
 
 
 def caller_of(scope: Scope) -> Caller:

@@ -21,6 +21,7 @@ from app.events import Order
 from app.explaining import Explainer
 from app.extension import StreamMode
 from app.keyring import Caller
+from app.purse import Purses
 from app.settings import Server
 from app.transmission import Transmission
 from app.upstreams.inflight import InFlightLimit
@@ -40,6 +41,7 @@ class ChatEndpoint:
         transmission: Transmission,
         explainer: Explainer,
         in_flight: InFlightLimit,
+        purses: Purses,
         catalogue: Catalogue,
         server: Server,
         new_id: Callable[[], str],
@@ -50,6 +52,7 @@ class ChatEndpoint:
         self._transmission = transmission
         self._explainer = explainer
         self._in_flight = in_flight
+        self._purses = purses
         self._catalogue = catalogue
         self._server = server
         self._new_id = new_id
@@ -80,7 +83,8 @@ class ChatEndpoint:
 
     def order(self, request_id: str, raw: bytes, headers: dict[str, str], caller: Caller) -> Order:
         """What these bytes and headers ask for. Errors: RequestError, and its kind."""
-        request = parse_request(raw, headers)
+        asked = parse_request(raw, headers)
+        request, purse = self._purses.bounded(caller, asked), self._purses.purse(caller, asked)
         route = self._catalogue.route(request, caller.policy)
         # A stream is kept alive, so its client's patience does not end; a plain reply's does.
         patient_s = math.inf if request.stream else within_s(patience_s(headers))
@@ -88,6 +92,7 @@ class ChatEndpoint:
             id=request_id,
             tenant=caller.tenant,
             principal=caller.name,
+            purse=purse,
             request=request,
             policy=route.policy,
             ladder=route.ladder,

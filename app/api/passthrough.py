@@ -5,10 +5,18 @@ import asyncio
 import orjson
 from starlette.types import Receive, Scope, Send
 
+from app.api.auth import caller_of
 from app.api.body import ClientLeft, cancel_when_gone, headers_of, read_body
 from app.api.render import envelope, raw_headers, send_error
-from app.errors import GatewayError, UnknownModelError, UpstreamError, UpstreamMissingError
+from app.errors import (
+    GatewayError,
+    PermissionDeniedError,
+    UnknownModelError,
+    UpstreamError,
+    UpstreamMissingError,
+)
 from app.jsontext import parse_json
+from app.keyring import Caller
 from app.settings import Endpoint
 from app.upstreams.client import Forwarded
 from app.upstreams.inflight import InFlightLimit
@@ -34,6 +42,7 @@ class Passthrough:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The client's body goes on byte for byte, and of its headers none."""
         try:
+            _check_costs(caller_of(scope))
             raw = await read_body(receive, headers_of(scope), self._body_bytes)
             parse_json(raw)
         except ClientLeft:
@@ -59,6 +68,15 @@ class Passthrough:
             await send_error(send, UnknownModelError(exc.message, param="model"), {})
         except GatewayError as exc:
             await send_error(send, exc, {})
+
+
+def _check_costs(caller: Caller) -> None:
+    """Errors: PermissionDeniedError where the caller may not spend what cannot be told."""
+    if caller.limits.money is not None:
+        raise PermissionDeniedError(
+            f"what this costs is not known, and this key has a limit in money "
+            f"({caller.limits.money}); use /v1/chat/completions, or a key without one"
+        )
 
 
 async def _send_whole(answer: Forwarded, send: Send) -> None:

@@ -1,0 +1,95 @@
+"""A key's limits at the door: requests a minute, and at once; how they stand, as headers."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.render import raw_headers
+from app.errors import CountsDownError, RateLimitedError
+from app.key_settings import KeyLimits
+from app.keyring import Caller
+from app.limiter import Limiter, Stand
+from app.purse import token_total
+
+UNLIMITED = KeyLimits()
+SOON_S = 1.0
+
+
+class Admission:
+    """Lets requests through to a route; those that only read are neither counted nor limited."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+
+    async def serve(
+        self, app: ASGIApp, caller: Caller, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Errors: RateLimitedError, before the route has seen the request."""
+        if caller.limits == UNLIMITED or scope["method"] == "GET":
+            await app(scope, receive, send)
+            return
+
+        async def send_told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                told = raw_headers(await self._told(caller))
+                message["headers"] = [*message["headers"], *told]
+            await send(message)
+
+        concurrent = caller.limits.concurrent
+        with self._limiter.counted(caller.name, concurrent) as has_place:
+            if not has_place:
+                raise RateLimitedError(
+                    f"this key may have {concurrent} requests under way; wait until one is done",
+                    retry_after_s=SOON_S,
+                    limits=await self._told(caller),
+                )
+            await self._count(caller)
+            await app(scope, receive, send_told)
+
+    async def _count(self, caller: Caller) -> None:
+        per_minute = caller.limits.requests_per_minute
+        if per_minute is None:
+            return
+        try:
+            counted = await self._limiter.hit(_rate_of(caller), per_minute)
+            stand = None if counted else await self._limiter.rate(_rate_of(caller), per_minute)
+        except CountsDownError:
+            return  # to serve too many does less harm than to serve nobody
+        if stand is not None:
+            raise RateLimitedError(
+                f"this key may ask {per_minute} times a minute; wait a little",
+                retry_after_s=max(SOON_S, stand.reset_s),
+                limits=await self._told(caller),
+            )
+
+    async def _told(self, caller: Caller) -> dict[str, str]:
+        """Source: OpenAI's rate limit headers."""
+        per_minute, tokens = caller.limits.requests_per_minute, token_total(caller)
+        try:
+            told: dict[str, str] = {}
+            if per_minute is not None:
+                stand = await self._limiter.rate(_rate_of(caller), per_minute)
+                told |= _headers("requests", stand)
+            if tokens is not None:
+                told |= _headers("tokens", await self._limiter.stand(tokens))
+        except CountsDownError:
+            return {}
+        return told
+
+
+def _rate_of(caller: Caller) -> str:
+    return f"requests:{caller.name}"
+
+
+def _headers(what: str, stand: Stand) -> dict[str, str]:
+    return {
+        f"x-ratelimit-limit-{what}": str(stand.most),
+        f"x-ratelimit-remaining-{what}": str(stand.left),
+        f"x-ratelimit-reset-{what}": _duration(stand.reset_s),
+    }
+
+
+def _duration(seconds: float) -> str:
+    """As OpenAI writes it: 12ms, 1.5s, 6m0s."""
+    if seconds < 1:
+        return f"{1000 * seconds:.0f}ms"
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes:.0f}m{rest:.0f}s" if minutes else f"{rest:.3g}s"
