@@ -26,7 +26,7 @@ MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
 PARTS = 12
 """A running total is kept in so many parts of its span, and the one under way: so it may be too
 high by one part's worth, and is never too low."""
-TIMEOUT_S = 0.5
+TIMEOUT_S = 2.0
 SILENCE_S = 1.0
 """How long a server that did not answer is not asked again."""
 CLOSED_S = 300.0
@@ -83,7 +83,7 @@ class Limiter:
 
     The library's windows cannot give back what was not used, and a sliding one weighs what it has
     forgotten; so money is counted in parts of its span. Errors of every `async` method:
-    CountsDownError, within half a second, and at once for a second after that.
+    CountsDownError, within seconds, and at once for a second after that.
     """
 
     def __init__(self, storage: Storage | None = None) -> None:
