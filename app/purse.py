@@ -82,6 +82,10 @@ class Purse:
         except CountsDownError:
             return True  # money is bounded apart
 
+    def apart(self) -> "Purse":
+        """The same limits, for what is done at the same time."""
+        return replace(self, _held_usd=None, _held=[], refusal=None)
+
     def settle(self, cost_usd: float | None, usage: Usage | None) -> None:
         """What the last call cost after all."""
         if self._held_usd is not None:

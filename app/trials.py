@@ -199,6 +199,7 @@ def trial_of(served: Served, trial_id: str) -> Order | None:
         id=trial_id,
         request=TriedRequest(**known, answered={mine.tier: answer}),
         policy=Tried(order.policy, mine.tier),
+        purse=order.purse.apart(),
         mode="verified",
         trial_of=served.record.id,
     )
