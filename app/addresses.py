@@ -33,7 +33,7 @@ def is_refused(address: str, allowed: Addresses) -> bool:
         ip = ip.ipv4_mapped
     if allowed == "any":
         return False
-    if allowed == "public":
-        return not ip.is_global or any(ip in network for network in _METADATA)
-    metadata = any(ip in network for network in _METADATA)
-    return metadata or ip.is_link_local or ip.is_unspecified or ip.is_multicast
+    nobody = ip.is_link_local or ip.is_unspecified or ip.is_multicast
+    if nobody or any(ip in network for network in _METADATA):
+        return True
+    return allowed == "public" and not ip.is_global
