@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import httpx
@@ -25,6 +25,7 @@ from app.upstreams.transport import FRESH, following, translate
 ANSWER_BYTES = 16 * 1024 * 1024
 ERROR_BYTES = 64 * 1024
 _OWN_HEADERS = {"accept-encoding": "identity", "user-agent": "autoshift"}
+DRAIN_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,7 @@ class Upstream:
                 if data == b"[DONE]":
                     if not finished:
                         raise self._truncated()
+                    await _drain(received)
                     return
                 for chunk in self._chunks(data):
                     finished = finished or _finishes(chunk)
@@ -204,6 +206,14 @@ class Upstream:
 def _stream_of(response: httpx.Response) -> httpx.AsyncByteStream:
     assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - the transport's own
     return response.stream
+
+
+async def _drain(received: AsyncGenerator[bytes, None]) -> None:
+    """Read to the end of the body, which mostly is there: then the connection can be kept."""
+    with suppress(TimeoutError, UpstreamError):
+        async with asyncio.timeout(DRAIN_S):
+            async for _ in received:
+                pass
 
 
 def _parse(data: bytes, who: str) -> Json:

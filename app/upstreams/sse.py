@@ -13,31 +13,45 @@ class SseDecoder:
     """Feed it bytes; it gives the data of each event that is complete."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest: list[bytes] = []
+        self._rest_bytes = 0
         self._data: list[bytes] = []
         self._data_bytes = 0
         self._started = False
 
     def feed(self, received: bytes) -> list[bytes]:
         """Units: bytes of UTF-8. Errors: UpstreamBrokenError over 8 MiB an event."""
-        received = self._rest + received
+        if b"\n" not in received and b"\r" not in received and not self._held():
+            # A long line comes in many pieces: they are joined once.
+            self._keep(received)
+            return []
+        received = b"".join((*self._rest, received))
         if b"\r" in received:
             # A CR at the very end may be the first half of a CRLF.
             held = received.endswith(b"\r")
             body = received[:-1] if held else received
             received = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + b"\r" * held
-        *lines, self._rest = received.split(b"\n")
+        *lines, rest = received.split(b"\n")
         events = [event for line in lines if (event := self._line(line)) is not None]
-        if len(self._rest) + self._data_bytes > EVENT_BYTES:
-            raise UpstreamBrokenError("the provider sent an event of more than 8 MiB")
+        self._rest, self._rest_bytes = [], 0
+        self._keep(rest)
         return events
 
     def end(self) -> list[bytes]:
         """What is left when the body ends without a last blank line."""
-        lines = (self._rest.removesuffix(b"\r"), b"")
+        lines = (b"".join(self._rest).removesuffix(b"\r"), b"")
         last = [event for line in lines if (event := self._line(line)) is not None]
-        self._rest = b""
+        self._rest, self._rest_bytes = [], 0
         return last
+
+    def _held(self) -> bool:
+        return bool(self._rest) and self._rest[-1].endswith(b"\r")
+
+    def _keep(self, rest: bytes) -> None:
+        self._rest.append(rest)
+        self._rest_bytes += len(rest)
+        if self._rest_bytes + self._data_bytes > EVENT_BYTES:
+            raise UpstreamBrokenError("the provider sent an event of more than 8 MiB")
 
     def _line(self, line: bytes) -> bytes | None:
         if not self._started:

@@ -30,6 +30,11 @@ def breaker(clock: HandClock, *, may_open: bool = True, **rule: float) -> Circui
     )
 
 
+def state_of(watched: CircuitBreaker) -> str:
+    """Its state, of which mypy would else think that it cannot change."""
+    return watched.state
+
+
 def call(watched: CircuitBreaker, *failures: UpstreamError | None) -> None:
     """Calls that end so, one after the other."""
     for failure in failures:
@@ -41,9 +46,9 @@ def call(watched: CircuitBreaker, *failures: UpstreamError | None) -> None:
 def test_it_opens_at_the_fifth_failure_in_a_row_and_not_before() -> None:
     watched = breaker(HandClock())
     call(watched, *[BROKEN] * 4, None, *[BROKEN] * 4)
-    assert watched.state == "closed"
+    assert state_of(watched) == "closed"
     call(watched, BROKEN)
-    assert watched.state == "open"
+    assert state_of(watched) == "open"
     assert not watched.admits
     with pytest.raises(UpstreamDownError), watched.watch():
         pytest.fail("no call may be made")
@@ -63,7 +68,7 @@ def test_it_opens_when_half_of_at_least_twenty_calls_failed(
 ) -> None:
     watched = breaker(HandClock())
     call(watched, *calls)
-    assert watched.state == state
+    assert state_of(watched) == state
 
 
 def test_what_is_ten_seconds_ago_counts_no_more() -> None:
@@ -72,7 +77,7 @@ def test_what_is_ten_seconds_ago_counts_no_more() -> None:
     call(watched, *[None, BROKEN] * 9)
     clock.move_s(10)
     call(watched, *[None, BROKEN] * 9)
-    assert watched.state == "closed"
+    assert state_of(watched) == "closed"
 
 
 @pytest.mark.parametrize(
@@ -93,7 +98,7 @@ def test_what_is_ten_seconds_ago_counts_no_more() -> None:
 def test_what_is_the_clients_own_fault_is_no_failure(failure: UpstreamError, counts: bool) -> None:
     watched = breaker(HandClock())
     call(watched, *[failure] * 5)
-    assert watched.state == ("open" if counts else "closed")
+    assert state_of(watched) == ("open" if counts else "closed")
 
 
 def test_one_call_is_let_through_after_five_seconds_and_decides() -> None:
@@ -101,14 +106,14 @@ def test_one_call_is_let_through_after_five_seconds_and_decides() -> None:
     watched = breaker(clock)
     call(watched, *[BROKEN] * 5)
     clock.move_s(4.9)
-    assert watched.state == "open"
+    assert state_of(watched) == "open"
     clock.move_s(0.2)
-    assert watched.state == "half-open"
+    assert state_of(watched) == "half-open"
     with watched.watch():
         assert not watched.admits
         with pytest.raises(UpstreamDownError), watched.watch():
             pytest.fail("there is one probe already")
-    assert watched.state == "closed"
+    assert state_of(watched) == "closed"
 
 
 def test_its_first_byte_closes_it_for_everyone() -> None:
@@ -148,7 +153,7 @@ def test_a_probe_that_we_cut_off_decides_nothing_and_the_next_one_may_go() -> No
     clock.move_s(5)
     with pytest.raises(GeneratorExit), watched.watch():
         raise GeneratorExit
-    assert watched.state == "half-open"
+    assert state_of(watched) == "half-open"
     assert watched.admits
 
 
@@ -159,10 +164,10 @@ def test_what_began_before_it_opened_neither_closes_it_nor_keeps_it_open() -> No
     late.__enter__()
     call(watched, *[BROKEN] * 5)
     late.__exit__(None, None, None)
-    assert watched.state == "open"
+    assert state_of(watched) == "open"
 
 
 def test_with_nobody_else_to_ask_it_never_opens() -> None:
     watched = breaker(HandClock(), may_open=False)
     call(watched, *[BROKEN] * 100)
-    assert watched.state == "closed"
+    assert state_of(watched) == "closed"
