@@ -1,7 +1,7 @@
 # The gateway in a container. Nothing secret is baked in: keys come from the environment at run time.
 #
 #   docker build -t autoshift .
-#   docker run --rm -p 127.0.0.1:8080:8080 -e GATEWAY_KEY=try-me \
+#   docker run --rm -p 127.0.0.1:8080:8080 -e GATEWAY_KEY=try-me-on-this-machine \
 #     -e AUTOSHIFT_SERVER__HOST=0.0.0.0 -e AUTOSHIFT_KEYS='[{"name": "me", "key_env": "GATEWAY_KEY"}]' \
 #     autoshift serve --sandbox
 #
