@@ -63,6 +63,7 @@ async def _serve(given: argparse.Namespace) -> int:
             settings = load_settings(given.config)
         listening = await stack.enter_async_context(_gateway(settings))
         _say(f"Autoshift listens on {listening.url}/v1 (policy {settings.policy})")
+        _say(f"The dashboard is on {listening.url}/dashboard")
         if given.json:
             told = {"url": f"{listening.url}/v1", "policy": settings.policy}
             _print(orjson.dumps({**told, "simulated": settings.simulated}).decode())
@@ -91,6 +92,7 @@ async def _demo(given: argparse.Namespace) -> int:
             if not given.serve:
                 _say("The addresses above end with this command; `demo --serve` keeps them.")
             else:
+                _say(f"Look at it on {listening.url}/dashboard")
                 _say(f"Still serving on {listening.url}/v1; stop with Ctrl-C")
                 await _until_signal(listening)
     return 0

@@ -122,7 +122,13 @@ def _saving(told: Told, baseline: str | None) -> str:
     saved, accuracy = one.saved_usd_per_1000, one.accuracy
     if saved.value is None:
         return f"what was saved against {baseline} alone is unknown: {saved.why}"
-    share = "" if one.saved.value is None else f", {abs(one.saved.value):.0%} of its cost"
+    share, part = one.saved.value, ""
+    if share is not None:
+        part = (
+            f", {abs(share):.0%} of its cost"
+            if share > -1
+            else f", {1 - share:,.1f} times its cost"
+        )
     word = "saved" if saved.value >= 0 else "spent more:"
     kept = f"its accuracy beside that is unknown: {accuracy.why}"
     if accuracy.value is not None and accuracy.low is not None and accuracy.high is not None:
@@ -130,7 +136,7 @@ def _saving(told: Told, baseline: str | None) -> str:
         kept = f"at {value:+.1f} points of accuracy [{low:+.1f}, {high:+.1f}]"
     return (
         f"against {baseline} alone, routing {word} ${abs(saved.value):.3g} per 1,000 requests"
-        f"{share}; {kept}"
+        f"{part}; {kept}"
     )
 
 

@@ -105,10 +105,11 @@ def latency_of(excerpt: Excerpt) -> Json:
 
 
 def newest_of(excerpt: Excerpt, *, tenants: bool) -> list[Json]:
-    """The last requests, the newest first."""
-    rows, tiers = excerpt.rows[::-1][:NEWEST], excerpt.tiers
+    """The last requests, as many routed as pinned ones, the newest first."""
+    routed, tiers = excerpt.rows["routed"], excerpt.tiers
+    last = np.sort(np.concatenate([np.flatnonzero(mask)[-NEWEST:] for mask in (routed, ~routed)]))
     found = []
-    for row in rows:
+    for row in excerpt.rows[last[::-1]]:
         usd = float(row["usd"].sum())
         whole_s = float(row["seconds"][PHASES.index("whole")])
         told = {

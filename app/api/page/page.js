@@ -105,7 +105,11 @@ function redraw() {
 at("since").addEventListener("change", refresh);
 at("baseline").addEventListener("change", refresh);
 at("tenant").addEventListener("change", refresh);
-at("by").addEventListener("change", () => shown && show());
+for (const id of ["by", "kind"]) at(id).addEventListener("change", () => shown && show());
+at("more").addEventListener("click", () => {
+  panels.showMore();
+  show();
+});
 at("controls").addEventListener("submit", (event) => event.preventDefault());
 at("live").addEventListener("click", () => {
   live = !live;

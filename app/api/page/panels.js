@@ -8,13 +8,20 @@ const STATES = {
   pays: ["routing pays", "good"], fixed: ["a fixed tier is better", "bad"],
   even: ["no sure difference", ""], unknown: ["not enough evidence", ""],
 };
-const PURPOSES = { answer: "--c0", draft: "--c1", judge: "--c2", lesson: "--c3" };
+const PURPOSES = { answer: "--p0", draft: "--p1", judge: "--p2", lesson: "--p3" };
 const PURPOSE_NAMES = { answer: "answers served", draft: "answers not served", judge: "judging", lesson: "lessons" };
 const SOURCES = {
   feedback: "feedback", check: "exact checks", arbiter: "an arbiter's word",
   comparison: "audits beside another tier", judge: "verdicts, corrected for the judge's errors",
 };
 const ours = "this gateway";
+const FEW = 15;
+let most = FEW;
+
+export function showMore() {
+  most = most === FEW ? Infinity : FEW;
+}
+
 const tierColour = (tiers, tier) => `--c${tiers.indexOf(tier) % 6}`;
 
 export function show(figures, open) {
@@ -178,22 +185,26 @@ function groups(report) {
   const rows = found.map(({ name, requests, served, against, state }) => {
     const { accuracy: figure, usd_per_1000: usd } = served;
     return { harm: against.harm, cells: [name ?? `no ${by}`, words.count(requests),
-      figure.value === null ? { text: words.evidence(figure.n_eff), unsure: true } : `${words.accuracy(figure.value)} [${words.interval(figure, words.accuracy)}]`,
+      figure.value === null ? { text: figure.n_eff ? words.evidence(figure.n_eff) : "none can be compared", unsure: true } : `${words.accuracy(figure.value)} [${words.interval(figure, words.accuracy)}]`,
       against.accuracy.value === null ? "–" : `${words.points(against.accuracy)}${against.harm ? " — worse" : ""}`,
-      words.usd(usd.value), against.saved.value === null ? "–" : words.share(against.saved.value), STATES[state][0]] };
+      usd.value === null ? "–" : words.usd(usd.value), against.saved.value === null ? "–" : words.share(against.saved.value), STATES[state][0]] };
   });
   replace("groups", table(`By ${by}`, [by, number("requests"), number("accuracy served"), number(`beside always ${beside}`), number("$ per 1,000"), number(`saved against ${beside}`), "verdict"], rows));
 }
 
 function newest(all, tiers, open) {
-  const rows = all.map((one) => {
+  const kind = at("kind").value, wanted = all.filter((one) => !kind || one.kind === kind);
+  at("more").hidden = wanted.length <= FEW;
+  at("more").textContent = most === FEW ? `Show all ${wanted.length}` : "Show fewer";
+  const rows = wanted.slice(0, most).map((one) => {
     const when = make("button", { type: "button", "data-focus": one.id, "aria-haspopup": "dialog", "aria-label": `Decision at ${words.clock(one.time_s)}, ${one.served ?? one.outcome}`, on: { click: () => open(one) } }, words.clock(one.time_s));
     const by = one.served ? make("span", {}, swatch(tierColour(tiers, one.served)), one.served) : one.outcome;
     const notes = [one.kind === "pinned" ? "pinned" : null, one.attempts > 1 ? `${one.attempts} asked, ${one.first} first` : null,
       one.verified ? "verified" : null, one.degraded ? "degraded" : null].filter(Boolean).join(", ");
-    const label = one.label === null ? "–" : `${words.accuracy(one.label)} by ${one.source}`;
+    const label = one.label === null ? "–" : `${words.share(Math.min(1, Math.max(0, one.label)))} (${one.source})`;
     return { cells: [when, by, notes, one.task ?? "–", words.usd(one.usd), words.seconds(one.seconds), label, ...(one.tenant ? [one.tenant] : [])] };
   });
   const heads = ["when", "answered by", "on the way", "task", number("cost"), number("took"), number("found right"), ...(all[0]?.tenant ? ["tenant"] : [])];
-  replace("newest", table("Recent decisions", heads, rows));
+  const none = make("p", { class: "quiet" }, `No ${kind || ""} request in this time.`);
+  replace("newest", !rows.length ? none : table("Recent decisions", heads, rows));
 }

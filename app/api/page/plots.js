@@ -82,7 +82,7 @@ export function picture(place, { points, hull, show }) {
     series: [{}, { paths: () => null, points: { show: false } }],
     axes: [
       axis({ label: "USD per 1,000 requests, logarithmic", labelSize: 18, splits: () => nice(...held.x), filter: (_, splits) => splits, values: (_, splits) => splits.map(show) }),
-      axis({ values: (_, splits) => splits.map((value) => `${Math.round(100 * value)} %`), size: 48 }),
+      axis({ values: (_, splits) => splits.map((value) => `${Math.round(100 * value)} %`), size: 48, incrs: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5] }),
     ],
     hooks: { draw: [(u) => ways(u, held)] },
   }));
@@ -96,7 +96,7 @@ export function calibration(place, { bins, colour: c }) {
     cursor: { show: false },
     scales: { x: { time: false, range: () => [0, 1.02] }, y: { range: () => [0, 1.02] } },
     series: [{}, { stroke: colour("--none"), dash: [4, 4], width: 1, points: { show: false } }],
-    axes: [axis({ values: percent, label: "believed", labelSize: 16, space: 45 }), axis({ values: percent, size: 46 })],
+    axes: [axis({ values: percent, label: "believed", labelSize: 16, space: 45 }), axis({ values: percent, size: 52, space: 26 })],
     hooks: { draw: [(u) => found(u, held, c)] },
   }));
 }
@@ -111,7 +111,7 @@ function draw(place, held, shape, data, options) {
   }
   old?.plot.destroy();
   const size = { width: place.clientWidth || 300, height: place.clientHeight || 170 };
-  const base = { ...size, legend: { show: false }, padding: [10, 12, 0, 0], cursor: { y: false, points: { show: false }, drag: { x: false, y: false } } };
+  const base = { ...size, legend: { show: false }, padding: [10, 26, 0, 0], cursor: { y: false, points: { show: false }, drag: { x: false, y: false } } };
   const made = options();
   const kept = { held, signature };
   // The options made from `held` keep reading it, so a later update goes there.

@@ -46,7 +46,7 @@ function facts(decision) {
 }
 
 function believed({ start, ladder, eligible, lessons }, tiers) {
-  if (!start) return null;
+  if (!start || !Object.keys(start.estimates).length) return null;
   const rows = ladder.filter((tier) => start.estimates[tier]).map((tier) => {
     const { accuracy, prior, weight_right: right, weight_wrong: wrong } = start.estimates[tier];
     const weight = right + wrong;
