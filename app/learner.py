@@ -158,8 +158,9 @@ class Ledger:
         for key, amount in amounts_of(labels, judged, ruled, audited, bill):
             total, weight = found.get(key, (0.0, 0.0))
             found[key] = (total + amount[0], weight + amount[1])
+        if self.knows(record_id) or any(key[0] == "valid" for key in found):
+            self._rates.clear()
         new = self._means.take(record_id, found)
-        self._rates.clear()
         paid = self._paid.pop(record_id, NOTHING)
         self._paid[record_id] = bill
         if len(self._paid) > REMEMBERED:

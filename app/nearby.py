@@ -39,8 +39,9 @@ class View:
     """A question before anything ran. Units: USD, one a tier of the ladder, lowest first.
 
     `belief` is about the tiers of the ladder, `rates` how well their answers are judged: by tier,
-    then as in `RELATIONS`. `top_usd` is what a call of the top tier costs on all questions;
-    `errors` how often at most answers that went out as they came were not good enough.
+    then as in `RELATIONS`; `judgeable` says whose. `top_usd` is what a call of the top tier costs
+    on all questions; `errors` how often at most answers that went out as they came were not good
+    enough.
     """
 
     world: World
@@ -48,6 +49,7 @@ class View:
     estimates: dict[str, Estimate]
     rates: tuple[tuple[Rates, ...], ...]
     ask_usd: list[float]
+    judgeable: frozenset[int]
     judge_usd: list[float]
     compare_usd: float
     top_usd: float
@@ -113,11 +115,11 @@ class Nearby:
         near = self._near(context.neighbours, names, ledger.changed_s)
         estimates = _estimates(ladder, ledger, rates, near)
         mean_usd = _mean_costs(context, ledger)
+        judges = [self.judge(ladder, tier) for tier in names]
+        costs_usd = dict(zip(names, mean_usd, strict=True))
         judged_usd = [
-            ledger.judge_cost_usd(
-                tier, dict(zip(names, mean_usd, strict=True)).get(by or tier, 0.0)
-            )
-            for tier, by in ((tier, self.judge(ladder, tier)) for tier in names)
+            ledger.judge_cost_usd(tier, costs_usd.get(by or tier, 0.0))
+            for tier, by in zip(names, judges, strict=True)
         ]
         ask_usd = [
             _shrunk(_asked_usd(tier, near[at]), near[at, Fact.ASKED], usual_usd)
@@ -129,6 +131,7 @@ class Nearby:
             estimates=estimates,
             rates=rates,
             ask_usd=_discounted(context, ask_usd),
+            judgeable=frozenset(at for at, by in enumerate(judges) if by is not None),
             judge_usd=[
                 _shrunk(near[at, Fact.VERDICTS_USD], near[at, Fact.VERDICTS], usual_usd)
                 for at, usual_usd in enumerate(judged_usd)

@@ -138,9 +138,7 @@ class Value:
             tiers=len(names),
             ran=ran,
             askable=_askable(context, attempts),
-            judgeable=frozenset(
-                at for at, tier in enumerate(names) if moves and self._judge(context.ladder, tier)
-            ),
+            judgeable=view.judgeable if moves else frozenset(),
             rates=view.rates,
             judged=last is not None and (_is_judged(last) or not last.ended),
             comparable=_comparable(context, attempts),
