@@ -77,10 +77,20 @@ class Afterwards:
         self._clock = clock
         self._busy = busy
         self._trials = trials
+        self._stopped = False
         self._waiting: asyncio.Queue[Served] = asyncio.Queue(WAITING)
+
+    def stop(self) -> None:
+        """Begin no more lessons: the process is about to end. What is paid for already is kept."""
+        self._stopped = True
+        while not self._waiting.empty():
+            self._waiting.get_nowait()
+            self._meter.observe_lesson("dropped")
 
     def submit(self, served: Served) -> None:
         """Learn from it some time, if there is more to learn; not where too many wait already."""
+        if self._stopped:
+            return
         if served.order.beside is not None and self._trials is not None:
             self._trials.submit(served)
         has_more = bool(served.drawn) or served.judge_later is not None

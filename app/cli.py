@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import gc
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
@@ -18,7 +17,10 @@ from rich.console import Console
 from app import explain_command, logs, record_commands, report_command
 from app.check import command as check
 from app.configuration import build_settings, load_settings, read_yaml
+from app.drain import Drain
+from app.ending import Signals
 from app.errors import GatewayError
+from app.http_guard import HttpLimits
 from app.init import command as init
 from app.main import create_app
 from app.manual import DONE, INTERRUPTED, WRONG_USE
@@ -56,12 +58,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _serve(given: argparse.Namespace) -> int:
     logs.configure(given.log_level)
+    signals = Signals()
     async with AsyncExitStack() as stack:
         if given.sandbox:
             settings = await stack.enter_async_context(_sandbox(given.config))
         else:
             settings = load_settings(given.config)
-        listening = await stack.enter_async_context(_gateway(settings))
+        listening, drain = await stack.enter_async_context(_gateway(settings))
+        if signals.asked.is_set():
+            return DONE
         _say(f"Autoshift listens on {listening.url}/v1 (policy {settings.policy})")
         _say(f"The dashboard is on {listening.url}/dashboard")
         if given.json:
@@ -71,7 +76,7 @@ async def _serve(given: argparse.Namespace) -> int:
             _say("The models are simulated: every reply says x-autoshift-simulated: yes")
         # What is here by now stays; to look through it for garbage would hold requests up.
         gc.freeze()
-        await _until_signal(listening)
+        await signals.until_told(listening, drain, pre_stop_s=settings.server.pre_stop_s)
     return 0
 
 
@@ -79,7 +84,7 @@ async def _demo(given: argparse.Namespace) -> int:
     logs.configure("WARNING")
     with tempfile.TemporaryDirectory(prefix="autoshift-demo-") as store:
         values = {"store": {"path": store}, "server": {"port": 0}, "seed": given.seed}
-        async with _sandbox(None, values) as settings, _gateway(settings) as listening:
+        async with _sandbox(None, values) as settings, _gateway(settings) as (listening, drain):
             console = Console(stderr=given.json)
             with progress_bar(console) as progress:
                 report = await run_demo(
@@ -94,7 +99,7 @@ async def _demo(given: argparse.Namespace) -> int:
             else:
                 _say(f"Look at it on {listening.url}/dashboard")
                 _say(f"Still serving on {listening.url}/v1; stop with Ctrl-C")
-                await _until_signal(listening)
+                await Signals().until_told(listening, drain, pre_stop_s=0)
     return 0
 
 
@@ -184,7 +189,7 @@ async def _sandbox(
 
 
 @asynccontextmanager
-async def _gateway(settings: Settings) -> AsyncGenerator[Listening, None]:
+async def _gateway(settings: Settings) -> AsyncGenerator[tuple[Listening, Drain], None]:
     """The gateway, up; beside it the admin port, where one is configured."""
     app = create_app(settings)
     server = settings.server
@@ -194,16 +199,18 @@ async def _gateway(settings: Settings) -> AsyncGenerator[Listening, None]:
             await stack.enter_async_context(
                 serving(app.state.admin, server.admin.host, server.admin.port)
             )
-        yield await stack.enter_async_context(
-            serving(app, server.host, server.port, drain_s=server.drain_s)
+        drain: Drain = app.state.drain
+        listening = await stack.enter_async_context(
+            serving(
+                app,
+                server.host,
+                server.port,
+                drain_s=server.drain_s,
+                at_end=drain.end,
+                limits=HttpLimits(reader_s=server.reader_s),
+            )
         )
-
-
-async def _until_signal(listening: Listening) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, listening.stop)
-    await listening.until_stopped()
+        yield listening, drain
 
 
 def _print(line: str) -> None:

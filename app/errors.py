@@ -30,6 +30,7 @@ GatewayError
 ├── OverloadedError             load shed: too much is in flight
 ├── CountsDownError             what a key has used cannot be counted: its limits' server is down
 ├── DeadlineError               the request's time is used up
+├── ShuttingDownError           the gateway ends before the request does
 ├── EmbedderError               no vector for a question
 ├── StoreError                  the record store
 │   ├── StoreDownError          … does not answer
@@ -233,6 +234,10 @@ class CountsDownError(GatewayError):
 
 class DeadlineError(GatewayError):
     code = "deadline_exceeded"
+
+
+class ShuttingDownError(GatewayError):
+    code = "shutting_down"
 
 
 class EmbedderError(GatewayError):

@@ -23,6 +23,7 @@ from app.api.records import records_router
 from app.api.report import report_router
 from app.archive import Archive
 from app.configuration import load_settings
+from app.drain import Drain
 from app.explaining import Explainer
 from app.parts import build_parts, new_id
 from app.restart import Restart
@@ -37,6 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or load_settings()
     parts = build_parts(settings)
     recorder, catalogue = parts.recorder, parts.catalogue
+    drain = Drain(parts.afterwards.stop)
     explainer = Explainer(
         transmission=parts.transmission,
         catalogue=catalogue,
@@ -48,6 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         explainer=explainer,
         in_flight=parts.in_flight,
         purses=parts.purses,
+        drain=drain,
         catalogue=catalogue,
         server=settings.server,
         new_id=new_id,
@@ -80,7 +83,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
 
     app = FastAPI(title="Autoshift", lifespan=lifespan, openapi_url=None)
-    app.state.parts = parts
+    app.state.parts, app.state.drain = parts, drain
     admin = FastAPI(title="Autoshift, for its operators", openapi_url=None)
     gate = Gate(lambda: parts.keyring, parts.limiter, rights=RIGHTS, usual="user")
     admin_gate = Gate(lambda: parts.keyring, parts.limiter, rights=ADMIN_RIGHTS, usual="admin")
@@ -115,7 +118,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         admin_gate.add_all(admin, everybodys, prefix)
     figures = Figures(parts.tracker, settings.policy, version("autoshift"), settings.simulated)
     for application, keeper in ((app, gate), (admin, admin_gate)):
-        keeper.add_all(application, ops_router(recorder, parts.metrics))
+        keeper.add_all(application, ops_router(recorder, parts.metrics, drain))
         usual = None if application is app else EVERYBODY
         keeper.add_all(application, dashboard_router(figures, usual=usual))
         guard(application, settings.server, new_id, keyed=not parts.keyring.empty)

@@ -7,7 +7,7 @@ import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from app.delivery import BATCH_RECORDS, Delivery
 from app.errors import OutboxError, StoreDownError
@@ -76,6 +76,13 @@ class Recorder:
     def trouble(self) -> str | None:
         """Why the store does not take them, where it does not."""
         return self._delivery.trouble
+
+    @property
+    def outbox_state(self) -> Literal["taking", "unsynced", "refusing"]:
+        """`unsynced`: what is written down now would not survive a power cut."""
+        if self._refusing:
+            return "refusing"
+        return "unsynced" if self._outbox.unsynced else "taking"
 
     def submit(self, record: Record, vector: Vector | None) -> bool:
         """Write the record down; whether it is acknowledged. Once per id; never raises.

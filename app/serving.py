@@ -1,7 +1,8 @@
 """ASGI applications on sockets, inside the running event loop."""
 
+import asyncio
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from app.http_guard import GuardedProtocol, HttpLimits
 
 KEEP_ALIVE_S = 75
 DRAIN_S = 5.0
+LAST_WORDS_S = 2
 LIMITS = HttpLimits()
 PENDING_CONNECTIONS = 2048
 
@@ -41,9 +43,12 @@ async def serving(
     port: int = 0,
     *,
     drain_s: float = DRAIN_S,
+    at_end: Callable[[], None] = lambda: None,
     limits: HttpLimits = LIMITS,
 ) -> AsyncGenerator[Listening, None]:
     """The application answers until the block is left; then requests under way get `drain_s`.
+
+    After that `at_end` has them end, and whoever does not within a moment is cut off.
 
     Port 0 is any free one. There are no signal handlers. The lifespan is the caller's business, so
     that what goes wrong in it reaches the caller as it is.
@@ -62,7 +67,7 @@ async def serving(
         server_header=False,
         backlog=PENDING_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=max(1, round(drain_s)),
+        timeout_graceful_shutdown=max(1, round(drain_s)) + LAST_WORDS_S,
     )
     config.load()
     server = uvicorn.Server(config)
@@ -73,8 +78,10 @@ async def serving(
         shown = f"[{name}]" if ":" in name else name
         yield Listening(f"http://{shown}:{bound_port}", server)
     finally:
+        ending = asyncio.get_running_loop().call_later(drain_s, at_end)
         with anyio.CancelScope(shield=True):
             await server.shutdown(sockets=[listener])
+        ending.cancel()
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -13,7 +13,7 @@ from app.key_settings import Key, Limits
 from app.mode_settings import ModeSetting, ShadowSection
 from app.pressure import BreakerSection, RetriesSection
 from app.provider_settings import Provider
-from app.section import LOOPBACK, Fraction, Name, Positive, Section
+from app.section import LOOPBACK, Fraction, Name, NotNegative, Positive, Section
 from app.tiers import Tier, TierLadder
 
 PREFIX = "AUTOSHIFT_"
@@ -34,6 +34,9 @@ class Admin(Section):
 class Server(Section):
     """Where to listen. `deadline_s` bounds a request until its answer streams live.
 
+    After SIGTERM requests are taken for `pre_stop_s`, though `/readyz` says no; then those under
+    way get `drain_s`. `reader_s` is how long a client may leave its reply unread.
+
     `body_s` is what an upload may take, and a second more for each 64 KiB. `cors` lists the
     origins whose pages may ask. `hosts` are names it is reached by, besides this machine's own;
     where there are keys and no such names, any is served. `admin` is for those who operate it.
@@ -42,7 +45,9 @@ class Server(Section):
     host: str = "127.0.0.1"
     port: Port = 8080
     admin: Admin | None = None
+    pre_stop_s: NotNegative = 3.0
     drain_s: Positive = 60.0
+    reader_s: Positive = 30.0
     deadline_s: Positive = 280.0
     hold_s: Positive = 10.0
     body_bytes: Annotated[int, Field(gt=0)] = 32 * 1024 * 1024

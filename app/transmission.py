@@ -19,7 +19,12 @@ from app.climb import best_ended
 from app.clock import Clock
 from app.conversations import Conversations
 from app.embedder import features, task_key
-from app.errors import DeadlineError, GatewayError, UpstreamError, UpstreamTimeoutError
+from app.errors import (
+    DeadlineError,
+    GatewayError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
 from app.events import Chunk, Event, Order, Settled
 from app.generator import Generator
 from app.jsontext import Json
@@ -95,9 +100,8 @@ class Transmission:
         except GatewayError as exc:
             run.record.error = exc.code
             raise
-        except (asyncio.CancelledError, GeneratorExit):
-            if run.record.outcome != "answered":
-                run.record.outcome = "abandoned"
+        except (asyncio.CancelledError, GeneratorExit) as exc:
+            run.cut(exc)
             raise
         finally:
             self._submit(run)  # synchronous: an `await` here is lost when the client leaves

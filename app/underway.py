@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from app.answers import Answer
-from app.errors import DeadlineError, GatewayError, UpstreamError, soonest_cured
+from app.drain import was_ended
+from app.errors import DeadlineError, GatewayError, ShuttingDownError, UpstreamError, soonest_cured
 from app.events import Order
 from app.records import Record, Vector
 
@@ -38,6 +39,13 @@ class Run:
         """Note, once, why this request gets less than it could have."""
         if reason not in self.record.degraded:
             self.record.degraded += (reason,)
+
+    def cut(self, exc: BaseException) -> None:
+        """Note that the client has left, or that the gateway had to end it."""
+        if was_ended(exc):
+            self.record.error = ShuttingDownError.code
+        elif self.record.outcome != "answered":
+            self.record.outcome = "abandoned"
 
     def failed(self) -> GatewayError:
         """The error to report when no tier could answer."""

@@ -16,6 +16,7 @@ from app.api.body import ClientLeft, cancel_when_gone, headers_of, read_body
 from app.api.render import send_error
 from app.api.replies import QUIET_S, JsonReply, Reply, SseReply
 from app.catalogue import Catalogue
+from app.drain import Drain
 from app.errors import GatewayError, UnknownModelError
 from app.events import Order
 from app.explaining import Explainer
@@ -42,6 +43,7 @@ class ChatEndpoint:
         explainer: Explainer,
         in_flight: InFlightLimit,
         purses: Purses,
+        drain: Drain,
         catalogue: Catalogue,
         server: Server,
         new_id: Callable[[], str],
@@ -53,6 +55,7 @@ class ChatEndpoint:
         self._explainer = explainer
         self._in_flight = in_flight
         self._purses = purses
+        self._drain = drain
         self._catalogue = catalogue
         self._server = server
         self._new_id = new_id
@@ -119,10 +122,11 @@ class ChatEndpoint:
         try:
             dry = order.request.extension.dry_run
             serve = self._explainer.dry_run if dry else self._transmission.run
-            async with self._in_flight.place(), aclosing(serve(order)) as events:
-                async for event in events:
-                    await reply.take(event)
-            await reply.end()
+            with self._drain.under_way():
+                async with self._in_flight.place(), aclosing(serve(order)) as events:
+                    async for event in events:
+                        await reply.take(event)
+                await reply.end()
         except GatewayError as exc:
             await reply.fail(exc)
         except Exception:

@@ -3,11 +3,12 @@
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
+from app.drain import Drain
 from app.metrics import Metrics
 from app.recorder import Recorder
 
 
-def ops_router(recorder: Recorder, metrics: Metrics) -> APIRouter:
+def ops_router(recorder: Recorder, metrics: Metrics, drain: Drain) -> APIRouter:
     """Cheap answers that never touch a provider."""
     router = APIRouter()
 
@@ -17,14 +18,19 @@ def ops_router(recorder: Recorder, metrics: Metrics) -> APIRouter:
 
     @router.get("/readyz")
     async def readyz() -> JSONResponse:
-        # A store that is down is told but does not make us unready: requests are still answered.
+        # What records have to suffer is told but does not make us unready: requests are answered.
+        # Anybody may ask, so that why is left to the log.
+        ready = recorder.alive and not drain.began
+        unready = "draining" if drain.began else "not ready"
         body = {
-            "status": "ready" if recorder.alive else "not ready",
+            "status": "ready" if ready else unready,
             "recorder": "alive" if recorder.alive else "dead",
             "store": "up" if recorder.trouble is None else "down",
+            "outbox": recorder.outbox_state,
             "outbox_entries": recorder.backlog,
+            "records_refused": recorder.refused,
         }
-        return JSONResponse(body, status_code=200 if recorder.alive else 503)
+        return JSONResponse(body, status_code=200 if ready else 503)
 
     @router.get("/metrics")
     async def render_metrics() -> Response:

@@ -158,6 +158,11 @@ class Outbox:
         self._last_taken = max(numbers, default=self._last_taken)
 
     @property
+    def unsynced(self) -> bool:
+        """Whether the last attempt to sync it to disk failed."""
+        return self._checkpoints.trouble is not None
+
+    @property
     def has_expired(self) -> bool:
         """Whether the store has held an entry for long enough."""
         return bool(self._held) and self._held[0][0] + self._keep_s <= self._clock()

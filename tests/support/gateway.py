@@ -80,7 +80,7 @@ def configuration(base_url: str, store: Path, *, store_url: str | None = None, *
         for name, price, prior in (("small", 1, 0.55), ("medium", 10, 0.65), ("large", 100, 0.9))
     ]
     return {
-        "server": {"port": 0, "drain_s": 1},
+        "server": {"port": 0, "pre_stop_s": 0, "drain_s": 1},
         "providers": {"scripted": {"base_url": base_url}},
         "tiers": tiers,
         "policy": "llm_at",
