@@ -11,8 +11,10 @@ from rich.table import Table
 
 from app.check import providers
 from app.check.findings import Finding, to_json, worst
-from app.configuration import load_settings, secret
-from app.errors import GatewayError, SettingsError, StoreError
+from app.configuration import load_settings, secret, secrets_in
+from app.errors import CountsDownError, GatewayError, SettingsError, StoreError
+from app.key_settings import Limits
+from app.limiter import build_limiter
 from app.manual import DONE, FAILED, WRONG_USE
 from app.parts import build_parts, priced_ladder
 from app.prices import doubts
@@ -66,15 +68,19 @@ async def look(settings: Settings, *, ask: bool) -> AsyncGenerator[Finding, None
     async with build_transport(settings) as transport:
         async for finding in providers.look(settings, transport, ask=ask):
             yield finding
-    for finding in _prices(settings):
+    keys = list(_keys(settings))
+    for finding in (*keys, *_prices(settings)):
         yield finding
     try:
         parts = build_parts(settings)
     except GatewayError as exc:
-        if providers.missing_key(settings) is None:  # else it was said already
+        said = worst(keys) == "error" or providers.missing_key(settings) is not None
+        if not said:
             yield Finding("error", "configuration", exc.message)
     else:
         await parts.transport.aclose()
+        if settings.limits.url is not None:
+            yield await _counts(settings.limits)
     yield await _server(settings) if settings.store.url is not None else _directory(settings)
     yield _address(settings)
 
@@ -92,6 +98,24 @@ def show(findings: list[Finding], console: Console) -> None:
         "error": "It would not serve as it is; see the errors above.",
     }
     console.print(f"\n{said[worst(findings)]}", highlight=False)
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    """Those of the clients: whether each is there, and whether its money can be counted."""
+    unknown = [tier.name for tier in priced_ladder(settings).tiers if tier.price is None]
+    for key in settings.keys:
+        about = f"key {key.name}"
+        try:
+            secrets_in(key.variables, wanted_by=about)
+        except SettingsError as exc:
+            says, _, remedy = exc.message.partition("; ")
+            yield Finding("error", about, says.partition(": ")[2], remedy)
+            continue
+        if key.limits.money is not None and unknown:
+            says = f"{key.limits.money} caps money, but what {', '.join(unknown)} costs is unknown"
+            yield Finding("error", about, says, "give every tier a price, or cap tokens instead")
+            continue
+        yield Finding("ok", about, f"asks for tenant {key.tenant} as {key.role}")
 
 
 def _prices(settings: Settings) -> Iterator[Finding]:
@@ -115,6 +139,17 @@ def _prices(settings: Settings) -> Iterator[Finding]:
             if tier.price
         )
         yield Finding("ok", "prices", f"rise: {rising} USD per million tokens in/out")
+
+
+async def _counts(limits: Limits) -> Finding:
+    """The server that counts what keys use."""
+    limiter = build_limiter(limits.url, secret(limits.password_env, wanted_by="limits"))
+    try:
+        await limiter.rate("check", 1)
+    except CountsDownError:
+        remedy = "start it, or correct limits.url and password_env; keys with limits need it"
+        return Finding("error", "limits", f"{limits.url} does not answer", remedy)
+    return Finding("ok", "limits", f"{limits.url} answers")
 
 
 def _directory(settings: Settings) -> Finding:

@@ -93,6 +93,38 @@ async def test_a_provider_that_is_not_there_and_a_key_that_is_not_set(
     assert "export NO_SUCH_KEY=" in told(findings["provider other"])
 
 
+async def test_clients_keys_that_are_not_set_or_cap_money_that_is_not_known_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAM_A_KEY", "of-team-a-0123456789")
+    monkeypatch.setenv("TEAM_B_KEY", "of-team-b-0123456789")
+    monkeypatch.delenv("TEAM_C_KEY", raising=False)
+    values = configuration("http://127.0.0.1:1/v1", tmp_path)
+    values["tiers"][1]["price"] = None
+    values["keys"] = [
+        {"name": "a", "key_env": "TEAM_A_KEY", "tenant": "ours"},
+        {"name": "b", "key_env": "TEAM_B_KEY", "limits": {"usd_per_day": 5}},
+        {"name": "c", "key_env": "TEAM_C_KEY"},
+    ]
+    findings = await found(values)
+
+    assert (findings["key a"].level, findings["key a"].says) == (
+        "ok",
+        "asks for tenant ours as user",
+    )
+    assert "usd_per_day caps money, but what medium costs is unknown" in told(findings["key b"])
+    assert "export TEAM_C_KEY=" in told(findings["key c"])
+    assert "configuration" not in findings, "nothing is told twice"
+
+
+async def test_a_server_of_limits_that_is_not_there_is_told(tmp_path: Path) -> None:
+    values = configuration("http://127.0.0.1:1/v1", tmp_path)
+    findings = await found({**values, "limits": {"url": "redis://127.0.0.1:1"}})
+
+    assert findings["limits"].level == "error"
+    assert "redis://127.0.0.1:1 does not answer" in told(findings["limits"])
+
+
 async def test_asking_finds_the_tier_that_would_not_answer(tmp_path: Path) -> None:
     async with provider() as behind:
         lists(behind, *MODELS)
