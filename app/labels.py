@@ -18,6 +18,7 @@ from app.belief import (
     joint,
     relation_of,
 )
+from app.influence import is_hearsay
 from app.learner import FULL, USUAL_AS_GOOD, USUAL_RATES
 from app.records import Attempt, Evidence, Record
 
@@ -27,6 +28,7 @@ LOWER_AGREES, LOWER_DISAGREES, LOWER_WEIGHT = 0.96, 0.70, 0.5
 AS_GOOD, WORSE = 0.90, 0.10
 """What an arbiter's word makes of an answer beside a better tier's."""
 HIGHER_DISAGREES = WORSE + (AS_GOOD - WORSE) * USUAL_AS_GOOD
+HEARSAY_WEIGHT = 0.25
 DISCERNMENT_MIN = 0.2
 """Of a judge: P(valid | right) - P(valid | wrong). Under it, dividing would blow up noise."""
 
@@ -192,24 +194,37 @@ def _evidence(
     if gist is not None and below:
         agrees = gist == below[-1].gist
         return "comparison", Label(LOWER_AGREES if agrees else LOWER_DISAGREES, LOWER_WEIGHT)
+    return _said(record, at, answers)
+
+
+def _said(
+    record: Record, at: int, answers: Sequence[_Answer]
+) -> tuple[Source, Label | Opinion] | None:
+    """What a judge said of it; where none did, what was said with other keys."""
     opinion = _opinion(record, at, answers)
-    return None if opinion is None else ("judge", opinion)
+    if opinion is not None:
+        return "judge", opinion
+    hearsay = _told(record, answers[at].attempt, hearsay=True)
+    return None if hearsay is None else ("feedback", hearsay)
 
 
-def _told(record: Record, attempt: Attempt) -> Label | None:
+def _told(record: Record, attempt: Attempt, *, hearsay: bool = False) -> Label | None:
     """What somebody who knows has said: the right answer, or how good the served one was.
 
-    Of each author the last word counts.
+    Of each author the last word counts. What was said with other keys than the one that asked is
+    `hearsay`: it counts for a quarter, and only where nothing else is known.
     """
+    weight = HEARSAY_WEIGHT if hearsay else 1.0
     words = sorted(record.evidence.values(), key=lambda evidence: evidence.time_s)
+    words = [word for word in words if is_hearsay(word, record) == hearsay]
     correct = {word.correct for word in words} - {None}
     if correct:
-        return Label(float(attempt.final_answer in correct), 1.0)
+        return Label(float(attempt.final_answer in correct), weight)
     if record.served_attempt is not attempt:
         return None
     last = {(w.source, w.by): _good(w) for w in words if w.source in _TOLD}
     said = [good for good in last.values() if good is not None]
-    return Label(sum(said) / len(said), 1.0) if said else None
+    return Label(sum(said) / len(said), weight) if said else None
 
 
 def _good(word: Evidence) -> float | None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from app.belief import Belief, Rates, World, evidence, joint, lifted
 from app.facts import COLUMNS, Fact, Facts, asked, bill_of, facts_of
 from app.hearing import heard
+from app.influence import is_other, toned_down, whose
 from app.labels import DISCERNMENT_MIN, Contested, audited_by_coin, judged_by_coin, ruled, taught
 from app.learner import CHANGE_DISCOUNT, USUAL_RATES, Learner, Ledger
 from app.moving import USUAL_OUTPUT_TOKENS
@@ -84,7 +85,7 @@ class Nearby:
 
     def observe(self, record: Record) -> None:
         """Learn from a record, and again when more is known of it."""
-        ledger = self.learner.ledger(record.tenant)
+        ledger = self.learner.ledger(whose(record))
         told = taught(record)
         self._keep(record, record.ladder, facts_of(record, record.ladder, told))
         labels = {
@@ -110,9 +111,9 @@ class Nearby:
 
     def _look(self, context: Context) -> View:
         ladder, names = context.ladder, context.ladder.names
-        ledger = self.learner.ledger(context.tenant)
+        ledger = self.learner.ledger(whose(context))
         rates = tuple(ledger.all_rates(tier) for tier in names)
-        near = self._near(context.neighbours, names, ledger.changed_s)
+        near = self._near(context, names, ledger.changed_s)
         estimates = _estimates(ladder, ledger, rates, near)
         mean_usd = _mean_costs(context, ledger)
         judges = [self.judge(ladder, tier) for tier in names]
@@ -143,12 +144,13 @@ class Nearby:
 
     def _near(
         self,
-        neighbours: Sequence[Neighbour],
+        context: Context,
         names: tuple[str, ...],
         changed_s: Mapping[str, float],
     ) -> Facts:
         """What the neighbours say in sum, each by its similarity; little of a tier that changed."""
-        weights = _weights(neighbours)
+        neighbours = context.neighbours
+        weights = _weights(neighbours, context.principal)
         if not len(weights):
             return np.zeros((len(names), COLUMNS))
         facts = np.array([self._read(n.record, names) for n in neighbours])
@@ -186,14 +188,18 @@ def _compare(record: Record, believed: Mapping[str, float], ledger: Ledger) -> N
         ledger.hear(tier, chance, valid=valid)
 
 
-def _weights(neighbours: Sequence[Neighbour]) -> npt.NDArray[np.float64]:
-    """Shape: one a neighbour; none where nothing is near."""
+def _weights(neighbours: Sequence[Neighbour], asker: str | None) -> npt.NDArray[np.float64]:
+    """Shape: one a neighbour; none where nothing is near.
+
+    How near is near is for the asker's own to say, where there are any.
+    """
     similar = np.array([n.similarity for n in neighbours])
-    nearest = similar.max(initial=0.0)
+    own = [n.similarity for n in neighbours if not is_other(n, asker)]
+    nearest = max(own, default=similar.max(initial=0.0))
     if nearest <= 0:
         return np.zeros(0)
-    weights: npt.NDArray[np.float64] = np.maximum(0.0, similar / nearest) ** SHARPNESS
-    return weights
+    weights = np.clip(similar / nearest, 0.0, 1.0) ** SHARPNESS
+    return toned_down(weights, neighbours, asker)
 
 
 def _estimates(

@@ -81,6 +81,7 @@ class Context:
     seat: Seat | None = None
     prompt_tokens: int = 0
     tenant: str = ""
+    principal: str | None = None
     dial: Dial | None = None
 
 

@@ -260,10 +260,11 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A past record and how near its question is (cosine, -1 to 1)."""
+    """A past record and how near its question is (cosine, -1 to 1); its vector if asked for."""
 
     similarity: float
     record: Record
+    vector: Vector | None = field(default=None, compare=False, repr=False)
 
 
 Labels: TypeAlias = Mapping[str, float]

@@ -8,6 +8,7 @@ import numpy as np
 from app.clock import Clock
 from app.embedder import Embedder, question_text
 from app.errors import EmbedderError, StoreError
+from app.influence import neighbours_for
 from app.records import Neighbour, Record, Vector
 from app.store import RecordStore
 from app.wire import ChatRequest
@@ -54,14 +55,14 @@ class Retriever:
             record.phases_s["embed"] = self._clock.monotonic_s() - started_s
 
     async def search(self, vector: Vector | None, record: Record, limit: int) -> list[Neighbour]:
-        """This tenant's most similar records, at most `limit`."""
+        """This tenant's most similar records, at most `limit`, and few of any one other key."""
         if vector is None or not limit:
             return []
         started_s = self._clock.monotonic_s()
         try:
             async with asyncio.timeout(self._search_s):
-                return await self._store.search(
-                    vector, tenant=record.tenant, embedder=self._embedder.tag, limit=limit
+                return await neighbours_for(
+                    record, vector, self._embedder.tag, store=self._store, limit=limit
                 )
         except Exception as exc:  # noqa: BLE001 - whatever it is, the request is served without
             if not isinstance(exc, StoreError):  # of those the store itself tells

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from app.influence import toned_down
 from app.records import Estimate, Labels, Neighbour, Record
 from app.tiers import TierLadder
 
@@ -22,14 +25,17 @@ class AccuracyEstimator:
         ladder: TierLadder,
         neighbours: Sequence[Neighbour],
         label: Callable[[Record], Labels],
+        asker: str | None = None,
     ) -> dict[str, Estimate]:
-        """Expected accuracy of every tier.
+        """Expected accuracy of every tier, to whom asks with the key `asker`.
 
         Shape: one Estimate a tier of the ladder, lowest first.
         Units: similarity is a cosine; a negative one counts as 0. A label is a probability.
         Errors: none; without neighbours the estimate is the prior.
         """
-        labelled = [(max(0.0, n.similarity), label(n.record)) for n in neighbours]
+        similar = np.array([max(0.0, n.similarity) for n in neighbours])
+        weights = toned_down(similar, neighbours, asker).tolist()
+        labelled = [(w, label(n.record)) for w, n in zip(weights, neighbours, strict=True)]
         return {tier.name: self._one(tier.name, tier.prior, labelled) for tier in ladder}
 
     def _one(self, tier: str, prior: float, labelled: Sequence[tuple[float, Labels]]) -> Estimate:

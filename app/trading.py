@@ -12,6 +12,7 @@ from app.dials import Dial, Trade
 from app.facts import asked, bill_of, judged
 from app.fading import Amount
 from app.forecast import Curve, Forecast, Prospect, Question, curve_of
+from app.influence import whose
 from app.learner import Ledger
 from app.means import Means
 from app.moving import MARGIN
@@ -108,7 +109,7 @@ class Trader:
 
     def observe(self, record: Record, ledger: Ledger) -> None:
         """Take note of a record, and again when more is known of it."""
-        book = self.book(record.tenant)
+        book = self.book(whose(record))
         trade = record.start.trade if record.start else None
         amounts = _waits(record) if self._usd_per_second else {}
         audits = None if trade is None else book.audits_of(trade.dial)
@@ -140,7 +141,7 @@ class Trader:
         return book
 
     def _stake(self, context: Context, view: View, ledger: Ledger) -> Stake:
-        tiers, book = context.ladder.names, self.book(context.tenant)
+        tiers, book = context.ladder.names, self.book(whose(context))
         dial = context.dial or self._dial
         prices = [*view.ask_usd, *view.judge_usd, view.compare_usd]
         waits = self._waits_usd(book, tiers)
@@ -169,7 +170,7 @@ class Trader:
 
     def _curve(self, context: Context, view: View, ledger: Ledger) -> Curve:
         """Of recent requests; before there are any, of this one."""
-        book, tiers = self.book(context.tenant), context.ladder.names
+        book, tiers = self.book(whose(context)), context.ladder.names
         if book.forecast.due:
             self._note_prices(context, view, book)
 

@@ -137,7 +137,13 @@ class Transmission:
         order = run.order
         if order.request.extension.learn and order.trial_of is None:
             for decision in self._conversations.failed_calls(order.tenant, order.request):
-                evidence = Evidence("tool_result", False, order.id, self._clock.time_s())
+                evidence = Evidence(
+                    "tool_result",
+                    valid=False,
+                    by=order.id,
+                    time_s=self._clock.time_s(),
+                    principal=order.principal,
+                )
                 self._recorder.note(decision, order.tenant, evidence)
                 self._afterwards.audience.show_again(decision, order.tenant)
 
@@ -164,6 +170,7 @@ class Transmission:
             seat=seat,
             prompt_tokens=request.prompt_tokens(),
             tenant=order.tenant,
+            principal=order.principal,
             dial=request.extension.dial,
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from app.climb import climb, judge_rule
+from app.influence import is_hearsay
 from app.levers import Choice, Lever
 from app.moving import Voucher, goes_live, settled
 from app.policy import Action, Ask, Context
@@ -87,7 +88,8 @@ class LlmAt:
         final = record.served_attempt
         if final is None or final.outcome != "complete" or final.tier not in record.ladder:
             return {}
-        later = {evidence.valid for evidence in record.evidence.values()}
+        words = (word for word in record.evidence.values() if not is_hearsay(word, record))
+        later = {word.valid for word in words}
         if False in later:
             return {final.tier: 0.0}
         vouched_for = record.verified or True in later or final.tier == record.ladder[-1]
@@ -105,7 +107,9 @@ class LlmAt:
 
     def estimates(self, context: Context) -> dict[str, Estimate]:
         """What similar records say of each tier."""
-        return self.estimator.estimate(context.ladder, context.neighbours, self.label)
+        return self.estimator.estimate(
+            context.ladder, context.neighbours, self.label, context.principal
+        )
 
     def levers(self, context: Context) -> Iterator[Lever]:
         """The threshold, and the accuracy of the tier that is chosen."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from app.audits import Kept
 from app.climb import best_ended, frugal_judge, judge_rule
 from app.dials import Dial
+from app.influence import whose
 from app.labels import taught
 from app.learner import LESSON_SHARE, USUAL_RATES
 from app.lookahead import Step, best
@@ -95,7 +96,7 @@ class Value:
         If it is frozen, it is shown only what was known at the start.
         """
         self._nearby.observe(record)
-        self._trader.observe(record, self._nearby.learner.ledger(record.tenant))
+        self._trader.observe(record, self._nearby.learner.ledger(whose(record)))
 
     def lessons(self, context: Context) -> Lessons | None:
         """What this request gets to teach; drawn before its first step."""
@@ -103,7 +104,7 @@ class Value:
             return None
         view, names = self._nearby.view(context), context.ladder.names
         judge_usd = zip(names[:-1], view.judge_usd, strict=False)
-        return self._nearby.learner.ledger(context.tenant).draw(
+        return self._nearby.learner.ledger(whose(context)).draw(
             dict(zip(names, view.ask_usd, strict=True)),
             {tier: usd for tier, usd in judge_usd if self._judge(context.ladder, tier)},
             context.rng,
@@ -156,7 +157,7 @@ class Value:
         )
 
     def _stake(self, context: Context, view: View) -> Stake:
-        return self._trader.stake(context, view, self._nearby.learner.ledger(context.tenant))
+        return self._trader.stake(context, view, self._nearby.learner.ledger(whose(context)))
 
     def _ask(self, context: Context, view: View, attempts: Sequence[Attempt], step: Step) -> Ask:
         tier = context.ladder.names[step.tier]

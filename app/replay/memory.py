@@ -10,7 +10,7 @@ import orjson
 from app.errors import StoreError
 from app.records import Evidence, Neighbour, Record, Vector, record_from_json
 from app.store.protocol import Delete, Insert, Note, Operation, evidence_from_json, with_evidence
-from app.store.wanted import Stored, Wanted
+from app.store.wanted import ANY, Sought, Stored, Wanted
 
 BLOCK = 512
 """Rows multiplied at once: over more of them BLAS splits the work, and waits for its threads."""
@@ -33,14 +33,14 @@ class _Shelf:
         self._rows[len(self.ids)] = vector
         self.ids.append(record_id)
 
-    def nearest(self, vector: Vector, limit: int) -> list[tuple[float, str]]:
-        """Similarities and ids, most similar first; of equals the older one."""
+    def nearest(self, vector: Vector, limit: int) -> list[tuple[float, str, Vector]]:
+        """Similarities, ids and vectors, most similar first; of equals the older one."""
         cosines = self._cosines(vector)
         found = np.arange(len(cosines))
         if len(found) > limit:
             found = np.sort(np.argpartition(-cosines, limit - 1)[:limit])
         best = found[np.argsort(-cosines[found], kind="stable")]
-        return [(float(cosines[row]), self.ids[row]) for row in best]
+        return [(float(cosines[row]), self.ids[row], self._rows[row]) for row in best]
 
     def _cosines(self, vector: Vector) -> npt.NDArray[np.float32]:
         known = len(self.ids)
@@ -74,14 +74,19 @@ class MemoryStore:
         """Nothing to do."""
 
     async def search(
-        self, vector: Vector, *, tenant: str, embedder: str, limit: int
+        self, vector: Vector, *, tenant: str, embedder: str, limit: int, sought: Sought = ANY
     ) -> list[Neighbour]:
         """As the protocol says."""
         shelf = self._shelves.get((tenant, embedder))
         if shelf is None:
             return []
-        near = shelf.nearest(vector, limit)
-        return [Neighbour(similarity, self._records[key]) for similarity, key in near]
+        near = shelf.nearest(vector, limit if sought.principal is None else len(shelf.ids))
+        found = [
+            Neighbour(similarity, self._records[key], row if sought.vectors else None)
+            for similarity, key, row in near
+            if sought.principal in {None, self._records[key].principal}
+        ]
+        return found[:limit]
 
     async def write(self, operations: Sequence[Operation]) -> None:
         """As the protocol says."""

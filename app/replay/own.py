@@ -12,6 +12,7 @@ import orjson
 
 from app.counterfactual import N_EFF_MIN, Sums
 from app.errors import SettingsError
+from app.influence import neighbours_for
 from app.policy import Ask, Context, Policy
 from app.record_files import FORMAT, Line, read_header
 from app.record_files import read_lines as read_records
@@ -156,11 +157,8 @@ async def first_choices(
         record, vector = one.record, one.vector
         neighbours = []
         if vector is not None and record.embedder is not None and policy.neighbours:
-            neighbours = await store.search(
-                vector,
-                tenant=record.tenant,
-                embedder=record.embedder,
-                limit=policy.neighbours,
+            neighbours = await neighbours_for(
+                record, vector, record.embedder, store=store, limit=policy.neighbours
             )
         served = record.served_attempt
         usage = served.usage if served else None
@@ -170,6 +168,7 @@ async def first_choices(
             rng=rng,
             prompt_tokens=usage.input_tokens if usage else 0,
             tenant=record.tenant,
+            principal=record.principal,
         )
         action = policy.next(context, [])
         chosen.append(action.tier if isinstance(action, Ask) else None)

@@ -29,7 +29,7 @@ from app.store.lock import DirectoryLock
 from app.store.optimizer import Optimizer
 from app.store.protocol import Delete, Operation, is_point_id, record_of, stored_of
 from app.store.searching import Searching
-from app.store.wanted import Stored, Wanted
+from app.store.wanted import ANY, Sought, Stored, Wanted
 
 logger = logging.getLogger(__name__)
 
@@ -82,10 +82,11 @@ class EdgeStore:
         await to_thread.run_sync(self._close)
 
     async def search(
-        self, vector: Vector, *, tenant: str, embedder: str, limit: int
+        self, vector: Vector, *, tenant: str, embedder: str, limit: int, sought: Sought = ANY
     ) -> list[Neighbour]:
-        found = self._searching.nearest
-        return found(self._open_shard(), vector, tenant=tenant, embedder=embedder, limit=limit)
+        words = sought.words(tenant, embedder)
+        nearest = self._searching.nearest
+        return nearest(self._open_shard(), vector, words, limit=limit, vectors=sought.vectors)
 
     async def write(self, operations: Sequence[Operation]) -> None:
         await to_thread.run_sync(self._write, operations)

@@ -98,7 +98,7 @@ def updates_of(operations: Sequence[Operation], dimension: int) -> list[UpdateOp
     ]
 
 
-def nearest(vector: Vector, *, words: Mapping[str, str], limit: int) -> QueryRequest:
+def nearest(vector: Vector, *, words: Mapping[str, str], limit: int, vectors: bool) -> QueryRequest:
     """Ask for the points most similar to this vector, of those whose payload has these words."""
     return QueryRequest(
         limit=limit,
@@ -106,6 +106,7 @@ def nearest(vector: Vector, *, words: Mapping[str, str], limit: int) -> QueryReq
         query=Query.Nearest(vector, using=VECTOR_NAME),  # type: ignore[arg-type]
         filter=Filter(must=[_is(place, word) for place, word in words.items()]) if words else None,
         with_payload=False,
+        with_vector=vectors,
     )
 
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from app.errors import StoreError
 from app.records import Evidence, Neighbour, Record, Vector, record_from_payload
-from app.store.wanted import Stored, Wanted
+from app.store.wanted import ANY, Sought, Stored, Wanted, fits
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class RecordStore(Protocol):
     async def close(self) -> None: ...
 
     async def search(
-        self, vector: Vector, *, tenant: str, embedder: str, limit: int
+        self, vector: Vector, *, tenant: str, embedder: str, limit: int, sought: Sought = ANY
     ) -> list[Neighbour]:
         """Past records of this tenant and embedder, most similar first."""
         ...
@@ -248,28 +248,33 @@ def is_point_id(record_id: str) -> bool:
 
 
 def neighbours_of(
-    rows: Iterable[tuple[float, object]], *, tenant: str, embedder: str
+    rows: Iterable[tuple[float, object, object]], words: Mapping[str, str]
 ) -> list[Neighbour]:
-    """The rows that are records of this tenant and embedder, each once; no store is trusted."""
+    """The rows that are records with these words, each once; no store is trusted.
+
+    A row is the similarity, the payload, and the vector as numbers under its name, or not at all.
+    """
     found: dict[str, Neighbour] = {}
-    for similarity, payload in rows:
+    for similarity, payload, vector in rows:
         record = record_from_payload(payload)
-        mine = record is not None and (record.tenant, record.embedder) == (tenant, embedder)
-        if record is None or not mine or not abs(similarity) <= SIMILARITY_MOST:
+        if record is None or not fits(record, words) or not abs(similarity) <= SIMILARITY_MOST:
             logger.warning("a row of the store is passed over: it is no answer to what was asked")
             continue
-        found.setdefault(record.id, Neighbour(similarity=similarity, record=record))
+        found.setdefault(record.id, Neighbour(similarity, record, vector_of(vector)))
     return [*found.values()]
 
 
 def stored_of(row_id: object, payload: object, vector: object, *, tenant: str) -> Stored:
     """A scanned row. The vector comes as numbers under its name, or not at all."""
-    named = vector.get(VECTOR_NAME) if isinstance(vector, dict) else None
     return Stored(
-        id=str(row_id),
-        record=record_of(payload, tenant=tenant),
-        vector=None if named is None else np.asarray(named, dtype=np.float32),
+        id=str(row_id), record=record_of(payload, tenant=tenant), vector=vector_of(vector)
     )
+
+
+def vector_of(vector: object) -> Vector | None:
+    """The vector in what an engine gives back, if it was asked for."""
+    named = vector.get(VECTOR_NAME) if isinstance(vector, dict) else None
+    return None if named is None else np.asarray(named, dtype=np.float32)
 
 
 def record_of(payload: object, *, tenant: str) -> Record | None:

@@ -12,7 +12,8 @@ from qdrant_edge import EdgeShard, FacetRequest
 
 from app.records import Neighbour, Record, Vector, record_from_payload
 from app.store.engine import engine_errors, nearest
-from app.store.protocol import Insert, Operation
+from app.store.protocol import Insert, Operation, vector_of
+from app.store.wanted import fits
 
 PointId: TypeAlias = int | UUID | str  # the engine gives UUIDs back as objects
 
@@ -63,18 +64,23 @@ class Searching:
                     self._decoded.pop(UUID(operation.id), None)
 
     def nearest(
-        self, shard: EdgeShard, vector: Vector, *, tenant: str, embedder: str, limit: int
+        self,
+        shard: EdgeShard,
+        vector: Vector,
+        words: Mapping[str, str],
+        *,
+        limit: int,
+        vectors: bool,
     ) -> list[Neighbour]:
-        """The most similar records of this tenant and embedder, nearest first. On one thread."""
-        wanted = dict(zip(CONDITIONS, (tenant, embedder), strict=True))
-        asked = {name: value for name, value in wanted.items() if self._met[name] != {value}}
+        """The most similar records that have these words, nearest first. On one thread."""
+        asked = {name: value for name, value in words.items() if self._met.get(name) != {value}}
         with engine_errors("search"):
-            points = shard.query(nearest(vector, words=asked, limit=limit))
+            points = shard.query(nearest(vector, words=asked, limit=limit, vectors=vectors))
             records = self._records(shard, [point.id for point in points])
         found = []
         for point, record in zip(points, records, strict=True):
-            if record is not None and (record.tenant, record.embedder) == (tenant, embedder):
-                found.append(Neighbour(point.score, record))
+            if record is not None and fits(record, words):
+                found.append(Neighbour(point.score, record, vector_of(point.vector)))
         return found
 
     def _records(self, shard: EdgeShard, ids: Sequence[PointId]) -> list[Record | None]:

@@ -30,7 +30,7 @@ from app.store.protocol import (
 )
 from app.store.read_breaker import ReadBreaker
 from app.store.requests import INDEXES, RECORDS, addition, filter_of, these, words_of
-from app.store.wanted import Stored, Wanted
+from app.store.wanted import ANY, Sought, Stored, Wanted
 from app.store.watermark import Watermark
 
 logger = logging.getLogger(__name__)
@@ -94,9 +94,10 @@ class ServerStore:
         await self._client.close()
 
     async def search(
-        self, vector: Vector, *, tenant: str, embedder: str, limit: int
+        self, vector: Vector, *, tenant: str, embedder: str, limit: int, sought: Sought = ANY
     ) -> list[Neighbour]:
-        wanted = models.Filter(must=words_of({"tenant": tenant, "embedder": embedder}))
+        words = sought.words(tenant, embedder)
+        wanted = models.Filter(must=words_of(words))
         response = await self._read(
             "search",
             lambda: self._client.query_points(
@@ -106,10 +107,11 @@ class ServerStore:
                 query_filter=wanted,
                 limit=limit,
                 with_payload=True,
+                with_vectors=sought.vectors,
             ),
         )
-        rows = ((point.score, point.payload) for point in response.points)
-        return neighbours_of(rows, tenant=tenant, embedder=embedder)[:limit]
+        rows = ((point.score, point.payload, point.vector) for point in response.points)
+        return neighbours_of(rows, words)[:limit]
 
     async def write(self, operations: Sequence[Operation]) -> None:
         for stage in stages_of(operations):

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -65,6 +66,31 @@ class Wanted:
 
 _AGO = re.compile(r"(\d{1,6})([mhdw])")
 _AGO_S = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Which neighbours: only those that were asked with this key, where one is given.
+
+    `vectors`: they are to bring theirs.
+    """
+
+    principal: str | None = None
+    vectors: bool = False
+
+    def words(self, tenant: str, embedder: str) -> dict[str, str]:
+        """What must be in a neighbour word for word, by its place there."""
+        places = {"tenant": tenant, "embedder": embedder, "principal": self.principal}
+        return {place: word for place, word in places.items() if word is not None}
+
+
+ANY = Sought()
+
+
+def fits(record: Record, words: Mapping[str, str]) -> bool:
+    """Whether the record has these words: the query's filter is not trusted."""
+    said = {"tenant": record.tenant, "embedder": record.embedder, "principal": record.principal}
+    return all(said[place] == word for place, word in words.items())
 
 
 def moment_s(text: str) -> float:

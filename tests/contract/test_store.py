@@ -13,6 +13,7 @@ from qdrant_client import AsyncQdrantClient
 from app.errors import StoreError, StoreMismatchError
 from app.store import Delete, EdgeStore, Insert, Note, Operation, RecordStore, Wanted
 from app.store.server import ServerStore, connect
+from app.store.wanted import Sought
 from tests.support.records import (
     DIMENSION,
     EMBEDDER,
@@ -142,6 +143,23 @@ async def test_whoever_comes_later_takes_no_place_among_the_neighbours(stores: S
         assert await found(store, tenant="nobody", limit=2) == []
     async with stores.open() as store:
         assert set(await found(store, limit=2)) == {each.id for each in kept}
+
+
+async def test_neighbours_can_be_one_keys_own_and_bring_their_vectors(stores: Stores) -> None:
+    mine, theirs, nobodys = record(principal="a"), record(principal="b"), record()
+    async with stores.open() as store:
+        kept = zip((mine, theirs, nobodys), (20, 10, 30), strict=True)
+        await store.write([insert(each, direction(angle)) for each, angle in kept])
+        near = await store.search(direction(0), tenant="local", embedder=EMBEDDER, limit=9)
+        assert [n.record.id for n in near] == [theirs.id, mine.id, nobodys.id]
+        assert {n.vector for n in near} == {None}
+        sought = Sought("a", vectors=True)
+        (own,) = await store.search(
+            direction(0), tenant="local", embedder=EMBEDDER, limit=9, sought=sought
+        )
+        assert own.record.id == mine.id
+        assert own.vector is not None
+        assert own.vector == pytest.approx(direction(20), abs=1e-6)
 
 
 async def test_an_insert_never_overwrites(stores: Stores) -> None:

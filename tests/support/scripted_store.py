@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from app.errors import StoreDownError, StoreError
 from app.records import Neighbour, Record, Vector, record_from_json
 from app.store import Delete, Insert, Note, Operation, Stored, Wanted
+from app.store.wanted import ANY, Sought
 
 
 class ScriptedStore:
@@ -26,7 +27,7 @@ class ScriptedStore:
     async def close(self) -> None: ...
 
     async def search(
-        self, vector: Vector, *, tenant: str, embedder: str, limit: int
+        self, vector: Vector, *, tenant: str, embedder: str, limit: int, sought: Sought = ANY
     ) -> list[Neighbour]:
         return []
 
