@@ -297,5 +297,4 @@ def _sound(record: Record) -> Record | None:
 
 def total_usd(costs: Sequence[float | None]) -> float | None:
     """The sum, or None where a part is unknown."""
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) if len(known) == len(costs) else None
+    return None if None in costs else sum(cost or 0.0 for cost in costs)
