@@ -137,13 +137,8 @@ class Transmission:
         order = run.order
         if order.request.extension.learn and order.trial_of is None:
             for decision in self._conversations.failed_calls(order.tenant, order.request):
-                evidence = Evidence(
-                    "tool_result",
-                    valid=False,
-                    by=order.id,
-                    time_s=self._clock.time_s(),
-                    principal=order.principal,
-                )
+                now_s, key = self._clock.time_s(), order.principal
+                evidence = Evidence("tool_result", False, order.id, now_s, principal=key)
                 self._recorder.note(decision, order.tenant, evidence)
                 self._afterwards.audience.show_again(decision, order.tenant)
 
