@@ -11,6 +11,7 @@ from app.lessons import Lesson, Served, Teacher
 from app.policy import Context, Policy
 from app.recorder import RecordSink
 from app.records import Attempt, Record, Verdict
+from app.tracing import Tracing, Untraced
 from app.trials import Trials
 
 logger = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ class Afterwards:
         audience: Audience | None = None,
         busy: Callable[[], bool] = lambda: False,
         trials: Trials | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.audience = audience or Audience(recorder)
         self._teacher = teacher
@@ -78,6 +80,7 @@ class Afterwards:
         self._busy = busy
         self._trials = trials
         self._stopped = False
+        self._tracing = tracing or Untraced()
         self._waiting: asyncio.Queue[Served] = asyncio.Queue(WAITING)
 
     def stop(self) -> None:
@@ -146,6 +149,7 @@ class Afterwards:
         known = list(lesson.evidence(tier, self._clock.time_s()))
         for evidence in known:
             self._recorder.note(record.id, record.tenant, evidence)
+            self._tracing.observe_later(record, evidence)
             if record.trial_of is not None and self._trials is not None:
                 self._trials.charge(evidence.cost_usd)
         if lesson.late is not None:

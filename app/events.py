@@ -16,8 +16,9 @@ from app.wire import ChatRequest
 class Order:
     """What is to be done for whom: the request, and how its `model` was understood.
 
-    `principal` is the name of the key that asks, `purse` what it may spend. `beside` is what is not
-    done, but may be tried in the background; `trial_of` is the decision beside which this is tried.
+    `principal` is the name of the key that asks, `purse` what it may spend, `trace` its span.
+    `beside` is what is not done, but may be tried in the background; `trial_of` is the decision
+    beside which this is tried.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Order:
     purse: Purse = field(default_factory=Purse)
     beside: "Order | None" = None
     trial_of: str | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ class Lesson:
             late = self.late
             yield Evidence("judge", late.valid, late.by, time_s, late.cost_usd)
         if self.attempts or self.verdicts:
-            asked = [attempt.cost_usd for attempt in self.attempts if not attempt.reused]
+            asked = [attempt.paid_usd for attempt in self.attempts]
             judged = [verdict.cost_usd for verdict in self.all_verdicts]
             yield Evidence(
                 source="lesson",
@@ -162,7 +162,7 @@ class Teacher:
         except UpstreamError:
             pass  # it is on the attempt
         finally:
-            order.purse.settle(attempt.cost_usd, attempt.usage)
+            order.purse.settle(attempt.paid_usd, None if attempt.reused else attempt.usage)
 
     async def _have_judged(self, served: Served, lesson: Lesson) -> None:
         """A verdict on every whole answer that has none."""

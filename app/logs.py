@@ -1,12 +1,21 @@
-"""The log: one line of JSON on standard error for every record."""
+"""The log: one line of JSON on standard error for every record.
 
+A thread writes it, so that nobody waits for whoever reads it, or does not.
+"""
+
+import atexit
 import json
 import logging
 import logging.config
+import queue
+from contextlib import suppress
 from datetime import UTC, datetime
+from logging.handlers import QueueHandler, QueueListener
 from typing import Literal, TypeAlias
 
 from typing_extensions import override
+
+WAITING = 10_000
 
 Level: TypeAlias = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
@@ -18,12 +27,13 @@ def configure(level: Level = "INFO") -> None:
 
     HTTP libraries may put prompts in debug lines: they stay at WARNING whatever the level.
     """
+    listener = QueueListener(queue.Queue(WAITING), logging.StreamHandler())
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"json": {"()": JsonFormatter}},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+            "handlers": {"stderr": {"()": lambda: Waiting(listener.queue), "formatter": "json"}},
             "root": {"level": level, "handlers": ["stderr"]},
             "loggers": {
                 **dict.fromkeys(("uvicorn", "uvicorn.error", "fastapi"), _THROUGH_ROOT),
@@ -32,6 +42,17 @@ def configure(level: Level = "INFO") -> None:
         }
     )
     logging.captureWarnings(capture=True)
+    listener.start()
+    atexit.register(listener.stop)
+
+
+class Waiting(QueueHandler):
+    """Lines wait for the thread that writes them; where too many do, a line is lost, not time."""
+
+    @override
+    def enqueue(self, record: logging.LogRecord) -> None:
+        with suppress(queue.Full):
+            self.queue.put_nowait(record)
 
 
 class JsonFormatter(logging.Formatter):

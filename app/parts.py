@@ -11,6 +11,7 @@ from typing import Protocol
 
 import httpx
 import uuid_utils
+from anyio import to_thread
 
 from app.afterwards import Afterwards
 from app.audience import Audience
@@ -34,11 +35,14 @@ from app.policy import Policy
 from app.prices import doubts, price_of
 from app.purse import Purses, check_prices
 from app.recorder import Recorder
+from app.records import Record
+from app.request_log import log_request
 from app.retriever import Retriever
 from app.reuse import Reusing
 from app.settings import Settings
 from app.store import Outbox, RecordStore, build_outbox, build_store
 from app.tiers import Tier, TierLadder
+from app.tracing import Tracing, build_tracing
 from app.tracker import Tracker
 from app.transmission import Transmission
 from app.trials import Trials, Trying
@@ -88,6 +92,7 @@ class Parts:
     mode: Mode
     trials: Trials
     trying: Trying
+    tracing: Tracing
 
     def told_mode(self) -> Json:
         """Who really serves, and what was tried beside it. Units: USD, lessons included."""
@@ -107,6 +112,7 @@ class Parts:
                 yield
         finally:
             await self.transport.aclose()
+            await to_thread.run_sync(self.tracing.close)
 
 
 def build_parts(settings: Settings) -> Parts:
@@ -138,7 +144,14 @@ def build_parts(settings: Settings) -> Parts:
     budget = RetryBudget(settings.retries, clock, rng)
     exchange = build_exchange(settings, transport, budget, metrics.traffic, clock)
     in_flight = build_limit(settings.limits, budget, metrics.traffic)
-    recorder = Recorder(store, outbox, metrics.observe)
+    tracing = build_tracing(settings.tracing, ladder, version("autoshift"))
+
+    def observe(record: Record, acknowledged: bool) -> None:
+        log_request(record, acknowledged)
+        tracing.observe(record)
+        metrics.observe(record, acknowledged)
+
+    recorder = Recorder(store, outbox, observe)
     tracker = Tracker(ladder=ladder.names)
     audience = Audience(
         recorder,
@@ -168,6 +181,7 @@ def build_parts(settings: Settings) -> Parts:
         audience=audience,
         busy=lambda: in_flight.busy,
         trials=trials,
+        tracing=tracing,
     )
     transmission = Transmission(
         ladder=ladder,
@@ -214,6 +228,7 @@ def build_parts(settings: Settings) -> Parts:
         mode=mode,
         trials=trials,
         trying=trying,
+        tracing=tracing,
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -118,6 +118,10 @@ class Attempt:
     latency_s: float = 0.0
 
     @property
+    def paid_usd(self) -> float | None:
+        return 0.0 if self.reused else self.cost_usd
+
+    @property
     def ended(self) -> bool:
         """Whether there is an answer that could be served."""
         return self.outcome in {"complete", "censored", "truncated"}
@@ -155,13 +159,12 @@ class Lessons:
 class Evidence:
     """What became known after the record was written, about the served answer unless said so.
 
-    `by` is the tier that judged or decided, the decision in which a tool's result came in, or
-    who gave feedback; `principal` is the name of the key with which it was given. `score` is
-    feedback in [0, 1]; `correct` is a digest of the right final answer, as in
-    `Attempt.final_answer`. Of a lesson: `attempts` are the answers of tiers the path did not
-    ask, `verdicts` what was said of answers on the path, by tier. Of an arbiter: `tier` is
-    whose answer it is about, `valid` whether that is as good as the better one it was compared
-    with.
+    `by` is the tier that judged or decided, the decision in which a tool's result came in, or who
+    gave feedback; `principal` is the name of the key with which it was given. `score` is feedback
+    in [0, 1]; `correct` is a digest of the right final answer, as in `Attempt.final_answer`. Of a
+    lesson: `attempts` are the answers of tiers the path did not ask, `verdicts` what was said of
+    answers on the path, by tier. Of an arbiter: `tier` is whose answer it is about, `valid` whether
+    that is as good as the better one it was compared with.
     """
 
     source: EvidenceSource
@@ -186,7 +189,8 @@ class Record:
     `served` is the index in `attempts` of the answer the client got. `learn` false: this record
     must teach nothing. `time_s` is Unix time; `text` is kept only where `records.text` says so.
     `evidence` came later, by its own id, and is only ever added to. `principal` is the name of the
-    key it was asked with; `trial_of` the decision beside which this was only tried.
+    key it was asked with; `trial_of` the decision beside which this was only tried; `trace` is the
+    client's W3C traceparent.
     """
 
     id: str
@@ -215,6 +219,7 @@ class Record:
     phases_s: dict[str, float] = field(default_factory=dict)
     text: str | None = None
     trial_of: str | None = None
+    trace: str | None = None
     evidence: dict[str, Evidence] = field(default_factory=dict)
 
     @property
@@ -234,12 +239,7 @@ class Record:
 
         None is unknown.
         """
-        spent: dict[Purpose, list[float | None]] = {
-            "answer": [],
-            "draft": [],
-            "judge": [],
-            "lesson": [],
-        }
+        spent: dict[Purpose, list[float | None]] = {purpose: [] for purpose in get_args(Purpose)}
         for index, attempt in enumerate(self.attempts):
             spent["answer" if index == self.served else "draft"].append(attempt.cost_usd)
             spent["judge"].extend(verdict.cost_usd for verdict in attempt.verdicts)

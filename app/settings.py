@@ -15,6 +15,7 @@ from app.pressure import BreakerSection, RetriesSection
 from app.provider_settings import Provider
 from app.section import LOOPBACK, Fraction, Name, NotNegative, Positive, Section
 from app.tiers import Tier, TierLadder
+from app.tracing import TracingSection
 
 PREFIX = "AUTOSHIFT_"
 
@@ -172,6 +173,7 @@ class Settings(BaseSettings):
     policy: str = "value"
     mode: ModeSetting = "route"
     shadow: ShadowSection = ShadowSection()
+    tracing: TracingSection = TracingSection()
     value: ValueSection = ValueSection()
     llm_at: LlmAtSection = LlmAtSection()
     judge: JudgeSection = JudgeSection()

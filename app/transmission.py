@@ -129,6 +129,7 @@ class Transmission:
             stream=request.stream,
             text=self._keep_text(request),
             trial_of=order.trial_of,
+            trace=order.trace,
         )
         return Run(order, record, self._clock.monotonic_s())
 
@@ -224,7 +225,7 @@ class Transmission:
                 run.failures.append(exc)
                 run.calls -= not exc.asked
         finally:
-            run.order.purse.settle(attempt.cost_usd, attempt.usage)
+            run.order.purse.settle(attempt.paid_usd, None if attempt.reused else attempt.usage)
 
     async def _in_time(
         self, chunk: Awaitable[Json | None], run: Run, limit_s: float

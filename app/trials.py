@@ -207,6 +207,6 @@ def trial_of(served: Served, trial_id: str) -> Order | None:
 
 def _paid_usd(record: Record) -> float | None:
     """What the trial's own calls cost; lessons come later."""
-    costs = [attempt.cost_usd for attempt in record.attempts if not attempt.reused]
+    costs = [attempt.paid_usd for attempt in record.attempts]
     costs += [verdict.cost_usd for attempt in record.attempts for verdict in attempt.verdicts]
     return total_usd(costs)

@@ -24,6 +24,7 @@ from app.extension import StreamMode
 from app.keyring import Caller
 from app.purse import Purses
 from app.settings import Server
+from app.traceparent import traceparent_of
 from app.transmission import Transmission
 from app.upstreams.inflight import InFlightLimit
 from app.wire import parse_request
@@ -102,6 +103,7 @@ class ChatEndpoint:
             kind=route.kind,
             mode=request.extension.stream or self._mode,
             deadline_s=min(self._server.deadline_s, patient_s),
+            trace=traceparent_of(headers.get("traceparent")),
         )
         return self._drive(order)
 
