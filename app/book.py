@@ -125,7 +125,7 @@ class Book:
         row["time_s"] = record.time_s
         row["tenant"] = self._number("tenant", record.tenant)
         row["task"] = self._number("task", record.task) if record.task else NOBODY
-        row["routed"] = record.kind == "routed"
+        row["routed"], row["trial"] = record.kind == "routed", record.trial_of is not None
         row["outcome"] = OUTCOMES.index(record.outcome)
         row["first"] = self._tier(record.attempts[0].tier) if record.attempts else NOBODY
         row["served"] = self._tier(served.tier) if served else NOBODY
@@ -175,6 +175,7 @@ def _columns(tiers: tuple[str, ...]) -> np.dtype[np.void]:
             ("tenant", "i4"),
             ("task", "i4"),
             ("routed", "?"),
+            ("trial", "?"),
             ("outcome", "i1"),
             ("first", "i1"),
             ("served", "i1"),

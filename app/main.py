@@ -116,7 +116,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             gate.add_all(app, router, prefix)
         everybodys = told(usual=EVERYBODY)
         admin_gate.add_all(admin, everybodys, prefix)
-    figures = Figures(parts.tracker, settings.policy, version("autoshift"), settings.simulated)
+    figures = Figures(
+        parts.tracker, settings.policy, version("autoshift"), settings.simulated, parts.told_mode
+    )
     for application, keeper in ((app, gate), (admin, admin_gate)):
         keeper.add_all(application, ops_router(recorder, parts.metrics, drain))
         usual = None if application is app else EVERYBODY

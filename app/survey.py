@@ -74,13 +74,17 @@ def hull_of(standing: Standing) -> list[str]:
 
 
 def counts_of(excerpt: Excerpt) -> Json:
-    """How many requests there were, of which kind, and who answered."""
+    """How many requests there were, of which kind, and who answered.
+
+    `trials` are no requests: they were tried beside one. `served_by` has them all the same.
+    """
     rows, tiers = excerpt.rows, excerpt.tiers
-    routed = rows[rows["routed"]]
+    routed, trials = rows[rows["routed"]], int(rows["trial"].sum())
     return {
-        "all": len(rows),
-        "routed": len(routed),
+        "all": len(rows) - trials,
+        "routed": len(routed) - trials,
         "pinned": len(rows) - len(routed),
+        "trials": trials,
         "failed": int((rows["outcome"] == OUTCOMES.index("failed")).sum()),
         "abandoned": int((rows["outcome"] == OUTCOMES.index("abandoned")).sum()),
         "degraded": int(rows["degraded"].sum()),

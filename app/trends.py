@@ -117,6 +117,7 @@ def newest_of(excerpt: Excerpt, *, tenants: bool) -> list[Json]:
             "time_s": float(row["time_s"]),
             "task": _named(excerpt.names["task"], int(row["task"])),
             "kind": "routed" if row["routed"] else "pinned",
+            "trial": bool(row["trial"]),
             "outcome": OUTCOMES[row["outcome"]],
             "first": _named(tiers, int(row["first"])),
             "served": _named(tiers, int(row["served"])),

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -53,6 +54,7 @@ class Figures:
     policy: str
     version: str
     simulated: bool
+    mode: Callable[[], Json]
     _kept: OrderedDict[Wanted, tuple[float, bytes]] = field(default_factory=OrderedDict)
     _working: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -74,7 +76,7 @@ class Figures:
     async def _work_out(
         self, caller: Caller, tenant: str, fields: Fields, baseline: str | None
     ) -> Json:
-        now_s = time.time()
+        now_s, mode = time.time(), self.mode()
         told = told_by(
             self.tracker,
             None if tenant == EVERYBODY else tenant,
@@ -82,13 +84,14 @@ class Figures:
             simulated=self.simulated,
         )
         about: Json = {"policy": self.policy, "version": self.version, "tenant": tenant}
+        about["mode"] = mode
         if caller.role == "admin":
             about["tenants"] = sorted({caller.tenant, *told.excerpt.names["tenant"]})
         else:
             told = replace(told, alarms=())  # they are about everybody's requests
 
         def work() -> Json:
-            return {**about, **dashboard_of(told, baseline, now_s=now_s)}
+            return {**about, **dashboard_of(told, baseline or mode["tier"], now_s=now_s)}
 
         return await to_thread.run_sync(work)
 

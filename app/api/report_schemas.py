@@ -51,6 +51,7 @@ REPORT_SCHEMAS: Json = {
         version=STRING,
         tenant=STRING,
         tenants=list_of(STRING),
+        mode=ANY_OBJECT,
         report=ref("Report"),
         timeline=ANY_OBJECT,
         calibration=ANY_OBJECT,

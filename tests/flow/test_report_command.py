@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -102,3 +104,29 @@ async def test_what_answers_and_is_no_gateway_is_named(tmp_path: Path) -> None:
         wrong = await run("--url", f"{gate.provider.url}/models")
     assert wrong.status == 2
     assert "autoshift: http://127.0.0.1:" in wrong.err
+
+
+async def test_as_a_page_it_needs_nothing_but_itself(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    world = World(1, start="medium", judge_sees=0.9, decided=True)
+    tasks = ("<script>alert(1)</script>", "letters")
+    await kept(store, [replace(world.record(), task=tasks[at % 2]) for at in range(1200)])
+    ran = await run("--config", config(store), "--html")
+    assert (ran.status, ran.err) == (0, "")
+    page = ran.out
+    assert page.startswith("<!doctype html>")
+    # No script, and nothing from elsewhere: not a font, not a picture.
+    assert not re.search(r"<script|<link|src=|https?:|@import|url\(", page)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    for told in (
+        "Routing pays: +",
+        "Against large alone, routing saved $",
+        "By task, beside large",
+    ):
+        assert told in page
+    picture = ElementTree.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
+    texts = " ".join("".join(text.itertext()) for text in picture.iter("text"))
+    for name in ("small", "medium", "large", "routing"):
+        assert f"{name} " in texts
+    both = await run("--html", "--json")
+    assert both.status == 2

@@ -45,12 +45,14 @@ async function refresh() {
 }
 
 function show() {
-  const { report, tenant, policy, version } = shown;
+  const { report, tenant, policy, version, mode } = shown;
   at("about").textContent = `policy ${policy}, version ${version}, ${tenant === "*" ? "all tenants" : `tenant ${tenant}`}`;
+  at("mode").hidden = mode.name === "route";
+  at("mode").textContent = mode.name === "canary" ? `canary: ${mode.tier} answers the rest` : `shadow: ${mode.tier} answers`;
   at("simulated").hidden = !report.simulated;
   offer(report);
   if (shown.tenants) offerTenants(shown);
-  const empty = report.counts.all === 0;
+  const empty = report.counts.all + report.counts.trials === 0;
   at("nothing").hidden = !empty;
   at("figures").hidden = empty;
   if (!empty) panels.show(shown, (one) => story.show(one, fetchJson, report.tiers));

@@ -52,6 +52,7 @@ function verdict({ state, sentence, saving_sentence: saving, alarms, simulated }
 function tiles({ counts, spend, savings, baseline, served }) {
   const failed = counts.failed + counts.abandoned;
   tile("requests", words.count(counts.all), [`${words.count(counts.routed)} routed, ${words.count(counts.pinned)} pinned`,
+    counts.trials ? `${words.count(counts.trials)} tried beside them` : null,
     failed ? `${words.count(counts.failed)} failed, ${words.count(counts.abandoned)} left` : null,
     counts.degraded ? `${words.count(counts.degraded)} degraded` : null]);
   const unknown = spend.requests_of_unknown_cost;
@@ -199,7 +200,7 @@ function newest(all, tiers, open) {
   const rows = wanted.slice(0, most).map((one) => {
     const when = make("button", { type: "button", "data-focus": one.id, "aria-haspopup": "dialog", "aria-label": `Decision at ${words.clock(one.time_s)}, ${one.served ?? one.outcome}`, on: { click: () => open(one) } }, words.clock(one.time_s));
     const by = one.served ? make("span", {}, swatch(tierColour(tiers, one.served)), one.served) : one.outcome;
-    const notes = [one.kind === "pinned" ? "pinned" : null, one.attempts > 1 ? `${one.attempts} asked, ${one.first} first` : null,
+    const notes = [one.kind === "pinned" ? "pinned" : null, one.trial ? "only tried" : null, one.attempts > 1 ? `${one.attempts} asked, ${one.first} first` : null,
       one.verified ? "verified" : null, one.degraded ? "degraded" : null].filter(Boolean).join(", ");
     const label = one.label === null ? "–" : `${words.share(Math.min(1, Math.max(0, one.label)))} (${one.source})`;
     return { cells: [when, by, notes, one.task ?? "–", words.usd(one.usd), words.seconds(one.seconds), label, ...(one.tenant ? [one.tenant] : [])] };
