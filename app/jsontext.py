@@ -11,17 +11,23 @@ from app.errors import InvalidJsonError
 Json: TypeAlias = dict[str, Any]
 
 DEPTH = 128
+VALUES = 250_000
+"""Each costs up to a hundred times its bytes in memory: 32 MiB of "[]," took 18 seconds to read."""
 INT64_DIGITS = 20
 DOUBLE_DIGITS = 16
 
+_MARKS = (b",", b"[", b"{")
 _LONG = re.compile(rb"\d[\d.]{15}")
 
 
 def parse_json(raw: bytes) -> Any:
     """The value in these bytes; numbers that an int64 or a double cannot hold keep their digits.
 
-    Errors: InvalidJsonError for what RFC 8259 refuses, NaN, lone surrogates, nesting over 128.
+    Errors: InvalidJsonError for what RFC 8259 refuses, NaN, lone surrogates, nesting over 128, and
+    more than 250,000 values.
     """
+    if not is_bounded(raw):
+        raise InvalidJsonError(f"the body holds more than {VALUES} JSON values")
     try:
         value = orjson.loads(raw)
         if _LONG.search(raw):
@@ -31,6 +37,18 @@ def parse_json(raw: bytes) -> Any:
         raise InvalidJsonError(f"the body is not valid JSON: {reason}") from None
     _check_depth(value)
     return value
+
+
+def is_bounded(raw: bytes) -> bool:
+    """Whether there are no more than `VALUES` values in it, told without reading them."""
+    if sum(map(raw.count, _MARKS)) <= VALUES:
+        return True
+    # There may be as many in strings: escapes first, then every other piece is outside of them.
+    plain = raw.replace(rb"\\", b"").replace(rb"\"", b"")
+    if plain.count(b'"') > 4 * VALUES:
+        return False
+    outside = b"".join(plain.split(b'"')[::2])
+    return sum(map(outside.count, _MARKS)) <= VALUES
 
 
 def dump_json(value: Any) -> bytes:

@@ -15,7 +15,7 @@ from app.errors import (
     UpstreamFailedError,
     UpstreamTimeoutError,
 )
-from app.jsontext import Json, dump_json
+from app.jsontext import Json, dump_json, is_bounded
 from app.tiers import Timeouts
 from app.upstreams.access import Access
 from app.upstreams.sse import SseDecoder
@@ -217,6 +217,8 @@ async def _drain(received: AsyncGenerator[bytes, None]) -> None:
 
 
 def _parse(data: bytes, who: str) -> Json:
+    if not is_bounded(data):
+        raise UpstreamBrokenError(f"{who}: its answer holds too many JSON values")
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:

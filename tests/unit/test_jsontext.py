@@ -101,6 +101,22 @@ def test_what_is_not_json_is_refused_without_quoting_it(raw: bytes) -> None:
     assert len(refusal.value.message) < 120
 
 
+@pytest.mark.parametrize(
+    "item", [b"[]", b"{}", b"1", b'"a"', b'""', b'{"a":1}', b'"\\""', b'"\\\\"']
+)
+def test_the_number_of_values_is_bounded(item: bytes) -> None:
+    few, many = (b"[" + b",".join([item] * count) + b"]" for count in (60_000, 300_000))
+    assert len(parse_json(few)) == 60_000
+    with pytest.raises(InvalidJsonError, match="more than 250000"):
+        parse_json(many)
+
+
+@pytest.mark.parametrize("mark", [",", "[", "{", '\\"', "\\\\", '\\",', "\\\\,"])
+def test_what_stands_in_strings_is_not_counted(mark: str) -> None:
+    raw = f'["{mark * 400_000}", ",[{{", 1]'.encode()
+    assert parse_json(raw) == json.loads(raw)
+
+
 def test_nesting_is_bounded() -> None:
     assert parse_json(nested(DEPTH)) is not None
     for levels in (DEPTH + 1, 1025, 200_000):
