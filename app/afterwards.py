@@ -11,6 +11,7 @@ from app.lessons import Lesson, Served, Teacher
 from app.policy import Context, Policy
 from app.recorder import RecordSink
 from app.records import Attempt, Record, Verdict
+from app.tiers import TierLadder
 from app.tracing import Tracing, Untraced
 from app.trials import Trials
 
@@ -103,6 +104,10 @@ class Afterwards:
             self._waiting.put_nowait(served)
         except asyncio.QueueFull:
             self._meter.observe_lesson("dropped")
+
+    def reprice(self, ladder: TierLadder) -> None:
+        """Let lessons cost what they do by this ladder."""
+        self._teacher.ladder = ladder
 
     async def run(self) -> None:
         """Work, until cancelled."""

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -60,11 +61,11 @@ async def _serve(given: argparse.Namespace) -> int:
     logs.configure(given.log_level)
     signals = Signals()
     async with AsyncExitStack() as stack:
+        read: Callable[[], Settings] = partial(load_settings, given.config)
         if given.sandbox:
-            settings = await stack.enter_async_context(_sandbox(given.config))
-        else:
-            settings = load_settings(given.config)
-        listening, drain = await stack.enter_async_context(_gateway(settings))
+            read = await stack.enter_async_context(_sandbox_settings(given.config))
+        settings = read()
+        listening, drain = await stack.enter_async_context(_gateway(settings, read))
         if signals.asked.is_set():
             return DONE
         _say(f"Autoshift listens on {listening.url}/v1 (policy {settings.policy})")
@@ -181,17 +182,33 @@ async def _sandbox(
     config: Path | None, values: dict[str, object] | None = None
 ) -> AsyncGenerator[Settings, None]:
     """The sandbox's settings, with its provider up."""
-    path = config or sandbox_config()
-    configured = {**read_yaml(path), **(values or {})}
-    async with serving(sandbox_app()) as provider:
-        configured["providers"] = {"sandbox": {"base_url": f"{provider.url}/v1"}}
-        yield build_settings(configured, where=str(path))
+    async with _sandbox_settings(config, values) as read:
+        yield read()
 
 
 @asynccontextmanager
-async def _gateway(settings: Settings) -> AsyncGenerator[tuple[Listening, Drain], None]:
-    """The gateway, up; beside it the admin port, where one is configured."""
+async def _sandbox_settings(
+    config: Path | None, values: dict[str, object] | None = None
+) -> AsyncGenerator[Callable[[], Settings], None]:
+    """How to read the sandbox's settings, again and again, with its provider up."""
+    path = config or sandbox_config()
+    async with serving(sandbox_app()) as provider:
+        fixed = {"providers": {"sandbox": {"base_url": f"{provider.url}/v1"}}, **(values or {})}
+        yield lambda: build_settings({**read_yaml(path), **fixed}, where=str(path))
+
+
+@asynccontextmanager
+async def _gateway(
+    settings: Settings, read: Callable[[], Settings] | None = None
+) -> AsyncGenerator[tuple[Listening, Drain], None]:
+    """The gateway, up; beside it the admin port, where one is configured.
+
+    `read` gives the settings as they are when SIGHUP asks to reload them.
+    """
     app = create_app(settings)
+    if read is not None:
+        reload = partial(app.state.in_force.reload, read)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
     server = settings.server
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.router.lifespan_context(app))

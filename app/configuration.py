@@ -80,6 +80,22 @@ def secrets_in(variables: Sequence[str], *, wanted_by: str) -> list[tuple[str, S
     return secrets
 
 
+def secrets_in_file(path: Path, *, wanted_by: str) -> list[tuple[str, SecretStr]]:
+    """The secrets in this file, one a line, by where they are. Errors: SettingsError."""
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(f"{wanted_by}: key_file {path} cannot be read: {exc}") from None
+    found = [
+        (f"{path} line {number}", SecretStr(line))
+        for number, line in enumerate(lines, start=1)
+        if line
+    ]
+    if not found:
+        raise SettingsError(f"{wanted_by}: key_file {path} holds no key")
+    return found
+
+
 def _refuse_later_keys(values: Mapping[str, object], where: str) -> None:
     records = values.get("records")
     if isinstance(records, Mapping) and "keep" in records:

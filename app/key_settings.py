@@ -1,5 +1,6 @@
 """The settings about whoever asks: keys, and what each of them may use."""
 
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
@@ -36,13 +37,15 @@ class KeyLimits(Section):
 class Key(Section):
     """Whoever presents it asks for `tenant`, whose records no other tenant sees.
 
-    `key_env` names the variable that holds the key, or two of them while one replaces the other.
+    `key_env` names the variable that holds the key, or two of them while one replaces the other;
+    `key_file` a file with a key on each line, which a reload reads again.
     `policy` answers `auto`; left out: the configured one. `user` may use its own tenant's routes;
     `admin` may name other tenants too, and read metrics; `metrics` may do only that.
     """
 
     name: Name
-    key_env: Variable | Annotated[tuple[Variable, ...], Field(min_length=1, max_length=2)]
+    key_env: Variable | Annotated[tuple[Variable, ...], Field(min_length=1, max_length=2)] = ()
+    key_file: Path | None = None
     tenant: Name = LOCAL
     role: Role = "user"
     policy: str | None = None
@@ -51,6 +54,12 @@ class Key(Section):
     @property
     def variables(self) -> tuple[str, ...]:
         return (self.key_env,) if isinstance(self.key_env, str) else self.key_env
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> "Key":
+        if not self.variables and self.key_file is None:
+            raise ValueError("key_env is missing; it names the variable that holds the key")
+        return self
 
 
 class Limits(Section):

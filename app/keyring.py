@@ -6,7 +6,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.configuration import secrets_in
+from pydantic import SecretStr
+
+from app.configuration import secrets_in, secrets_in_file
 from app.errors import SettingsError
 from app.key_settings import LOCAL, Key, KeyLimits, Role
 
@@ -70,18 +72,27 @@ def build_keyring(keys: Sequence[Key]) -> Keyring:
     callers = []
     for key in keys:
         caller = Caller(key.name, key.tenant, key.role, key.policy, key.limits)
-        for variable, secret in secrets_in(key.variables, wanted_by=f"keys.{key.name}"):
+        for place, secret in _secrets(key):
             value = secret.get_secret_value()
             digest = digest_of(value)
             if digest in taken:
                 raise SettingsError(
-                    f"keys: {taken[digest]} and {variable} hold the same key; it must be one's own"
+                    f"keys: {taken[digest]} and {place} hold the same key; it must be one's own"
                 )
             if len(value) < SHORT:
                 logger.warning("a key is short enough to be guessed", extra={"key": key.name})
-            taken[digest] = variable
+            taken[digest] = place
             callers.append((digest, caller))
     return Keyring(callers)
+
+
+def _secrets(key: Key) -> list[tuple[str, SecretStr]]:
+    """All of this caller's, by where they are. Errors: SettingsError."""
+    wanted_by = f"keys.{key.name}"
+    found = secrets_in(key.variables, wanted_by=wanted_by) if key.variables else []
+    if key.key_file is not None:
+        found += secrets_in_file(key.key_file, wanted_by=wanted_by)
+    return found
 
 
 def digest_of(key: str) -> bytes:

@@ -118,7 +118,7 @@ class Teacher:
         clock: Clock,
         limit_s: float = LIMIT_S,
     ) -> None:
-        self._ladder = ladder
+        self.ladder = ladder
         self._generator = generator
         self._judge = judge
         self._arbiter = arbiter
@@ -181,9 +181,9 @@ class Teacher:
 
     async def _verdict(self, by: str, served: Served, answer: Answer) -> Verdict:
         purse, request = served.order.purse, served.order.request
-        if not await purse.for_verdict(self._ladder[by], request, [answer]):
+        if not await purse.for_verdict(self.ladder[by], request, [answer]):
             return Verdict(valid=None, by=by, reason="budget")
-        verdict = await self._judge.judge(self._ladder[by], request, answer)
+        verdict = await self._judge.judge(self.ladder[by], request, answer)
         purse.settle(verdict.cost_usd, verdict.usage)
         return verdict
 
@@ -214,9 +214,9 @@ class Teacher:
         self, by: str, served: Served, first: Answer, second: Answer
     ) -> Comparison:
         purse, request = served.order.purse, served.order.request
-        if not await purse.for_verdict(self._ladder[by], request, [first, second]):
+        if not await purse.for_verdict(self.ladder[by], request, [first, second]):
             return Comparison(by, reason="budget", cost_usd=0.0)
-        found = await self._judge.compare(self._ladder[by], request, first, second)
+        found = await self._judge.compare(self.ladder[by], request, first, second)
         purse.settle(found.cost_usd, found.usage)
         return found
 

@@ -1,7 +1,7 @@
 """The composition root: what answers requests, behind HTTP, opened and closed together."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -24,9 +24,10 @@ from app.api.report import report_router
 from app.archive import Archive
 from app.configuration import load_settings
 from app.drain import Drain
-from app.explaining import Explainer
+from app.keyring import Keyring
 from app.parts import build_parts, new_id
 from app.restart import Restart
+from app.rules import InForce
 from app.settings import Settings
 
 
@@ -37,29 +38,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or load_settings()
     parts = build_parts(settings)
-    recorder, catalogue = parts.recorder, parts.catalogue
+    recorder = parts.recorder
     drain = Drain(parts.afterwards.stop)
-    explainer = Explainer(
-        transmission=parts.transmission,
-        catalogue=catalogue,
-        ladder=parts.ladder,
-        clock=parts.clock,
-    )
+    archive = Archive(recorder=recorder, store=parts.store, outbox=parts.outbox)
+
+    def restart(tenants: Iterable[str]) -> Restart:
+        return Restart(archive=archive, audience=parts.audience, tenants=sorted(tenants))
+
+    in_force = InForce(parts, lambda tenants: restart(tenants).run())
     chat = ChatEndpoint(
-        transmission=parts.transmission,
-        explainer=explainer,
+        rules=lambda: in_force.rules,
         in_flight=parts.in_flight,
-        purses=parts.purses,
         drain=drain,
-        catalogue=catalogue,
         server=settings.server,
         new_id=new_id,
-        mode=settings.stream.mode,
         drive=parts.mode.drive,
         simulated=settings.simulated,
     )
     explain = ExplainEndpoint(
-        explainer=explainer,
+        rules=lambda: in_force.rules,
         order=chat.order,
         new_id=new_id,
         body_bytes=settings.server.body_bytes,
@@ -71,22 +68,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         clock=parts.clock,
         keep_comments=settings.records.text != "none",
     )
-    archive = Archive(recorder=recorder, store=parts.store, outbox=parts.outbox)
-    restart = Restart(
-        archive=archive, audience=parts.audience, tenants=sorted(parts.keyring.tenants)
-    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        workers = (recorder, restart, parts.afterwards, parts.trying, parts.mode, parts.limiter)
-        async with parts.working(*workers):
+        restored = restart(in_force.rules.keyring.tenants)
+        workers = (recorder, restored, parts.afterwards, parts.trying, parts.mode)
+        async with parts.working(*workers, parts.limiter, in_force):
             yield
 
     app = FastAPI(title="Autoshift", lifespan=lifespan, openapi_url=None)
-    app.state.parts, app.state.drain = parts, drain
+    app.state.parts, app.state.drain, app.state.in_force = parts, drain, in_force
     admin = FastAPI(title="Autoshift, for its operators", openapi_url=None)
-    gate = Gate(lambda: parts.keyring, parts.limiter, rights=RIGHTS, usual="user")
-    admin_gate = Gate(lambda: parts.keyring, parts.limiter, rights=ADMIN_RIGHTS, usual="admin")
+
+    def keyring() -> Keyring:
+        return in_force.rules.keyring
+
+    gate = Gate(keyring, parts.limiter, rights=RIGHTS, usual="user")
+    admin_gate = Gate(keyring, parts.limiter, rights=ADMIN_RIGHTS, usual="admin")
     plain: dict[str, ASGIApp] = {
         "/chat/completions": chat,
         "/explain": explain,
@@ -107,7 +105,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         for path, endpoint in plain.items():
             gate.add(app, path, endpoint, frozenset({"POST"}), prefix)
         for router in (
-            chat_router(catalogue, time.time()),
+            chat_router(lambda: in_force.rules, time.time()),
             decisions_router(recorder),
             feedback_router(feedback),
             records_router(archive),
@@ -123,6 +121,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         keeper.add_all(application, ops_router(recorder, parts.metrics, drain))
         usual = None if application is app else EVERYBODY
         keeper.add_all(application, dashboard_router(figures, usual=usual))
-        guard(application, settings.server, new_id, keyed=not parts.keyring.empty)
+        guard(application, settings.server, new_id, keyed=not keyring().empty)
     app.state.admin = admin
     return app

@@ -25,7 +25,6 @@ from app.jsontext import Json
 from app.judge.arbiter import arbiter_rule
 from app.judge.checks import CHECKS
 from app.judge.llm import LlmJudge
-from app.keyring import Keyring, build_keyring
 from app.lessons import Teacher
 from app.limiter import Limiter, build_limiter
 from app.metrics import Metrics
@@ -33,7 +32,6 @@ from app.mode import Mode
 from app.policies import build_policies
 from app.policy import Policy
 from app.prices import doubts, price_of
-from app.purse import Purses, check_prices
 from app.recorder import Recorder
 from app.records import Record
 from app.request_log import log_request
@@ -71,9 +69,7 @@ class Parts:
     """What answers requests and learns from them, whoever brings them: HTTP, or a command."""
 
     settings: Settings
-    keyring: Keyring
     limiter: Limiter
-    purses: Purses
     ladder: TierLadder
     transport: httpx.AsyncBaseTransport
     exchange: Exchange
@@ -124,8 +120,6 @@ def build_parts(settings: Settings) -> Parts:
     catalogue = Catalogue(
         ladder=ladder, policies=policies, default=settings.policy, aliases=settings.aliases
     )
-    keyring = build_keyring(settings.keys)
-    check_prices(settings.keys, ladder)
     password = secret(settings.limits.password_env, wanted_by="limits")
     limiter = build_limiter(settings.limits.url, password)
     clock = SystemClock()
@@ -199,17 +193,9 @@ def build_parts(settings: Settings) -> Parts:
     mode = Mode(settings.mode, settings.shadow, ladder=ladder, tracker=tracker)
     metrics.watch_mode(lambda: mode.name)
     trying = Trying(trials=trials, loop=transmission, recorder=recorder, clock=clock, new_id=new_id)
-    purses = Purses(
-        limiter=limiter,
-        ladder=ladder,
-        output_tokens=settings.limits.output_tokens,
-        judge_tokens=settings.judge.max_tokens,
-    )
     return Parts(
         settings=settings,
-        keyring=keyring,
         limiter=limiter,
-        purses=purses,
         ladder=ladder,
         transport=transport,
         exchange=exchange,

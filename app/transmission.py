@@ -7,6 +7,7 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from copy import copy
 from dataclasses import replace
 from random import Random
 
@@ -61,7 +62,7 @@ class Transmission:
         max_calls: int,
         keep_text: Callable[[ChatRequest], str | None],
     ) -> None:
-        self._ladder = ladder
+        self.ladder = ladder
         self._retriever = retriever
         self._conversations = conversations
         self._generator = generator
@@ -70,8 +71,14 @@ class Transmission:
         self._recorder = recorder
         self._clock = clock
         self._rng = rng
-        self._max_calls = max_calls
+        self.max_calls = max_calls
         self._keep_text = keep_text
+
+    def under(self, ladder: TierLadder, *, max_calls: int) -> "Transmission":
+        """The same loop, over tiers with other prices."""
+        other = copy(self)
+        other.ladder, other.max_calls = ladder, max_calls
+        return other
 
     async def run(self, order: Order) -> AsyncGenerator[Event, None]:
         """Serve one request; leaves exactly one record, however it ends.
@@ -85,7 +92,7 @@ class Transmission:
             self._draw_lessons(run, context)
             served: Answer | None = None
             while served is None:
-                match await afford(self._next(run, context), run, self._ladder):
+                match await afford(self._next(run, context), run, self.ladder):
                     case Ask() as ask:
                         async with aclosing(self._ask(ask, run)) as chunks:
                             async for chunk in chunks:
@@ -121,7 +128,7 @@ class Transmission:
             kind=order.kind,
             policy=order.policy.name,
             policy_version=order.policy.version,
-            ladder=self._ladder.names,
+            ladder=self.ladder.names,
             eligible=order.ladder.names,
             task=task_key(request),
             features=features(request),
@@ -185,7 +192,7 @@ class Transmission:
         if self._clock.monotonic_s() >= run.deadline_s:
             run.degrade("deadline")
             return Stop(best_ended(context.ladder, attempts))
-        if run.calls >= self._max_calls:
+        if run.calls >= self.max_calls:
             run.degrade("max_calls")
             return Stop(best_ended(context.ladder, attempts))
         return action
@@ -263,7 +270,7 @@ class Transmission:
 
     async def _verdict(self, action: JudgeAction, run: Run) -> Verdict:
         """Whether the answer is valid, or comes to the same as the one it is held against."""
-        by, request = self._ladder[action.by], run.order.request
+        by, request = self.ladder[action.by], run.order.request
         answer = run.answers[action.attempt]
         if action.against is None:
             return await self._judge.judge(by, request, answer)

@@ -15,17 +15,13 @@ from app.api.auth import caller_of
 from app.api.body import ClientLeft, cancel_when_gone, headers_of, read_body
 from app.api.render import send_error
 from app.api.replies import QUIET_S, JsonReply, Reply, SseReply
-from app.catalogue import Catalogue
 from app.drain import Drain
 from app.errors import GatewayError, UnknownModelError
 from app.events import Order
-from app.explaining import Explainer
-from app.extension import StreamMode
 from app.keyring import Caller
-from app.purse import Purses
+from app.rules import Rules
 from app.settings import Server
 from app.traceparent import traceparent_of
-from app.transmission import Transmission
 from app.upstreams.inflight import InFlightLimit
 from app.wire import parse_request
 
@@ -40,27 +36,19 @@ class ChatEndpoint:
     def __init__(
         self,
         *,
-        transmission: Transmission,
-        explainer: Explainer,
+        rules: Callable[[], Rules],
         in_flight: InFlightLimit,
-        purses: Purses,
         drain: Drain,
-        catalogue: Catalogue,
         server: Server,
         new_id: Callable[[], str],
-        mode: StreamMode,
         drive: Callable[[Order], Order],
         simulated: bool,
     ) -> None:
-        self._transmission = transmission
-        self._explainer = explainer
+        self._rules = rules
         self._in_flight = in_flight
-        self._purses = purses
         self._drain = drain
-        self._catalogue = catalogue
         self._server = server
         self._new_id = new_id
-        self._mode = mode
         self._drive = drive
         self._simulated = simulated
 
@@ -70,6 +58,7 @@ class ChatEndpoint:
         try:
             headers = headers_of(scope)
             raw = await read_body(receive, headers, self._server.body_bytes)
+            rules = self._rules()
             order = self.order(request_id, raw, headers, caller_of(scope))
         except ClientLeft:
             return
@@ -79,7 +68,7 @@ class ChatEndpoint:
         reply = self._reply(order, send, patience_s(headers))
         # Edge-triggered, so that what is being closed can still be awaited.
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(self._serve(order, reply))
+            serving = tasks.create_task(self._serve(rules, order, reply))
             attending = tasks.create_task(cancel_when_gone(receive, serving))
             keeping = tasks.create_task(reply.keep_alive())
             serving.add_done_callback(lambda _: attending.cancel())
@@ -87,9 +76,9 @@ class ChatEndpoint:
 
     def order(self, request_id: str, raw: bytes, headers: dict[str, str], caller: Caller) -> Order:
         """What these bytes and headers ask for. Errors: RequestError, and its kind."""
-        asked = parse_request(raw, headers)
-        request, purse = self._purses.bounded(caller, asked), self._purses.purse(caller, asked)
-        route = self._catalogue.route(request, caller.policy)
+        rules, asked = self._rules(), parse_request(raw, headers)
+        request, purse = rules.purses.bounded(caller, asked), rules.purses.purse(caller, asked)
+        route = rules.catalogue.route(request, caller.policy)
         # A stream is kept alive, so its client's patience does not end; a plain reply's does.
         patient_s = math.inf if request.stream else within_s(patience_s(headers))
         order = Order(
@@ -101,7 +90,7 @@ class ChatEndpoint:
             policy=route.policy,
             ladder=route.ladder,
             kind=route.kind,
-            mode=request.extension.stream or self._mode,
+            mode=request.extension.stream or rules.mode,
             deadline_s=min(self._server.deadline_s, patient_s),
             trace=traceparent_of(headers.get("traceparent")),
         )
@@ -120,10 +109,10 @@ class ChatEndpoint:
             quiet_s=min(QUIET_S, within_s(patient_s)),
         )
 
-    async def _serve(self, order: Order, reply: Reply) -> None:
+    async def _serve(self, rules: Rules, order: Order, reply: Reply) -> None:
         try:
             dry = order.request.extension.dry_run
-            serve = self._explainer.dry_run if dry else self._transmission.run
+            serve = rules.explainer.dry_run if dry else rules.transmission.run
             with self._drain.under_way():
                 async with self._in_flight.place(), aclosing(serve(order)) as events:
                     async for event in events:
@@ -154,7 +143,7 @@ def within_s(patient_s: float) -> float:
     return max(patient_s - REPLY_RESERVE_S, patient_s / 2)
 
 
-def chat_router(catalogue: Catalogue, started_s: float) -> APIRouter:
+def chat_router(rules: Callable[[], Rules], started_s: float) -> APIRouter:
     """The routes about models; `started_s` is what they are said to have been created at."""
     router = APIRouter()
 
@@ -168,11 +157,13 @@ def chat_router(catalogue: Catalogue, started_s: float) -> APIRouter:
 
     @router.get("/models")
     async def list_models() -> JSONResponse:
-        return JSONResponse({"object": "list", "data": [model(name) for name in catalogue.names]})
+        return JSONResponse(
+            {"object": "list", "data": [model(name) for name in rules().catalogue.names]}
+        )
 
     @router.get("/models/{name:path}")
     async def get_model(name: str) -> JSONResponse:
-        if name not in catalogue.names:
+        if name not in rules().catalogue.names:
             raise UnknownModelError(f"the model {name[:100]!r} does not exist here", param="model")
         return JSONResponse(model(name))
 

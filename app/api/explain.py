@@ -9,9 +9,9 @@ from app.api.body import ClientLeft, headers_of, read_body
 from app.api.render import send_error, send_json
 from app.errors import GatewayError
 from app.events import Order
-from app.explaining import Explainer
 from app.jsontext import dump_json
 from app.keyring import Caller
+from app.rules import Rules
 
 
 class ExplainEndpoint:
@@ -20,13 +20,13 @@ class ExplainEndpoint:
     def __init__(
         self,
         *,
-        explainer: Explainer,
+        rules: Callable[[], Rules],
         order: Callable[[str, bytes, dict[str, str], Caller], Order],
         new_id: Callable[[], str],
         body_bytes: int,
         simulated: bool,
     ) -> None:
-        self._explainer = explainer
+        self._rules = rules
         self._order = order
         self._new_id = new_id
         self._body_bytes = body_bytes
@@ -40,7 +40,7 @@ class ExplainEndpoint:
             headers = headers_of(scope)
             raw = await read_body(receive, headers, self._body_bytes)
             order = self._order(request_id, raw, headers, caller_of(scope))
-            told = await self._explainer.explain(order)
+            told = await self._rules().explainer.explain(order)
         except ClientLeft:
             return
         except GatewayError as exc:

@@ -110,14 +110,15 @@ async def gateway(
             )
         )
         yield Gateway(listening.url, behind, http, app, witness)
-        if found := await _discrepancies(app.state.parts, behind, witness):
+        if found := await _discrepancies(app, behind, witness):
             raise AssertionError("the ledger does not balance: " + "; ".join(found))
 
 
-async def _discrepancies(parts: Parts, behind: Provider, witness: Witness) -> list[str]:
+async def _discrepancies(app: FastAPI, behind: Provider, witness: Witness) -> list[str]:
     """What the logs of provider, clients, outbox and store do not agree on."""
+    parts: Parts = app.state.parts
     exchanges = witness.exchanges
-    tenants = sorted(parts.keyring.tenants | {LOCAL})
+    tenants = sorted(app.state.in_force.rules.keyring.tenants | {LOCAL})
     kept: dict[str, list[Record]] = defaultdict(list)
     try:
         await parts.recorder.deliver()
