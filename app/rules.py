@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -88,7 +89,8 @@ def rules_of(settings: Settings, parts: Parts) -> Rules:
     catalogue = Catalogue(
         ladder=ladder, policies=parts.policies, default=settings.policy, aliases=settings.aliases
     )
-    transmission = parts.transmission.under(ladder, max_calls=settings.limits.max_calls)
+    transmission = copy(parts.transmission)
+    transmission.ladder, transmission.max_calls = ladder, settings.limits.max_calls
     return Rules(
         settings=settings,
         keyring=build_keyring(settings.keys),

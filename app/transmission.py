@@ -7,7 +7,6 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from copy import copy
 from dataclasses import replace
 from random import Random
 
@@ -73,12 +72,6 @@ class Transmission:
         self._rng = rng
         self.max_calls = max_calls
         self._keep_text = keep_text
-
-    def under(self, ladder: TierLadder, *, max_calls: int) -> "Transmission":
-        """The same loop, over tiers with other prices."""
-        other = copy(self)
-        other.ladder, other.max_calls = ladder, max_calls
-        return other
 
     async def run(self, order: Order) -> AsyncGenerator[Event, None]:
         """Serve one request; leaves exactly one record, however it ends.
