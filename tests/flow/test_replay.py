@@ -294,6 +294,14 @@ def test_the_command_prints_every_table_and_writes_figures_and_picture(
         assert len(colours) > 20
 
 
+def test_figures_go_to_stdout_where_no_file_is_named(file: Path) -> None:
+    done = replay(str(file), "--policy", "llm_at", "--orders", "1", "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["fixed"]["small"]["accuracy"] == 0.5
+    assert "oracle" in done.stderr
+
+
 def test_the_command_compares_curves_at_equal_accuracy_and_tries_scenarios(
     file: Path, tmp_path: Path
 ) -> None:

@@ -52,6 +52,7 @@ async def start(*arguments: str | Path) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "app.cli", "serve", *map(str, arguments)),
         cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
 
@@ -171,13 +172,20 @@ async def test_the_sandbox_answers_and_says_that_it_is_simulated(
 ) -> None:
     monkeypatch.setenv("AUTOSHIFT_STORE__PATH", str(tmp_path))
     monkeypatch.setenv("AUTOSHIFT_SERVER__PORT", "0")
-    async with served("--sandbox") as gate:
+    async with served("--sandbox", "--json") as gate:
         for stream in (False, True):
             reply = await gate.http.post("/v1/chat/completions", json=chat(stream=stream))
             assert reply.status_code == 200
             assert reply.headers["x-autoshift-simulated"] == "yes"
             assert '"simulated":true' in reply.text
         assert (await gate.http.get("/readyz")).json()["status"] == "ready"
+        assert gate.process.stdout is not None
+        told = json.loads(await gate.process.stdout.readline())
+        assert told == {
+            "url": f"{str(gate.http.base_url).rstrip('/')}/v1",
+            "policy": "value",
+            "simulated": True,
+        }
         assert await gate.stop() == 0
 
 
