@@ -11,22 +11,33 @@ _OURS = frozenset({"model", "stream", "stream_options", "max_tokens", "max_compl
 _PRIVATE = frozenset({"metadata", "safety_identifier", "store", "user"})
 """They identify users or keep their data elsewhere: for tiers `trusted_with` them only."""
 
-_DENIED = frozenset(
+DENIED = frozenset(
     {
         "api_base",
         "api_key",
         "api_version",
+        "aws_bedrock_runtime_endpoint",
+        "azure_ad_token",
+        "azure_endpoint",
         "base_url",
+        "callbacks",
         "custom_llm_provider",
+        "default_headers",
         "extra_headers",
+        "extra_query",
+        "failure_callback",
         "fallbacks",
         "headers",
         "mock_response",
+        "model_list",
         "organization",
+        "proxies",
+        "success_callback",
         "user_config",
+        "vertex_credentials",
     }
 )
-_DENIED_STARTS = ("litellm_", "proxy")
+DENIED_STARTS = ("litellm_", "proxy")
 
 
 def tailor(tier: Tier, request: ChatRequest, tenant: str) -> Json:
@@ -93,7 +104,8 @@ def _as_system(message: Json) -> Json:
 
 
 def _denied(name: str) -> bool:
-    return name in _DENIED or name.startswith(_DENIED_STARTS)
+    plain = name.lower().replace("-", "_")
+    return plain in DENIED or plain.startswith(DENIED_STARTS)
 
 
 def _without_denied(value: object) -> object:
