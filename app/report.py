@@ -135,9 +135,13 @@ def _saving(told: Told, baseline: str | None) -> str:
         low, value, high = (100 * end for end in (accuracy.low, accuracy.value, accuracy.high))
         kept = f"at {value:+.1f} points of accuracy [{low:+.1f}, {high:+.1f}]"
     return (
-        f"against {baseline} alone, routing {word} ${abs(saved.value):.3g} per 1,000 requests"
+        f"against {baseline} alone, routing {word} ${_usd(abs(saved.value))} per 1,000 requests"
         f"{part}; {kept}"
     )
+
+
+def _usd(usd: float) -> str:
+    return f"{usd:,.2f}" if usd >= 1 else f"{usd:.3g}"
 
 
 def _spend_usd_per_1000(excerpt: Excerpt) -> dict[Purpose, float] | None:

@@ -19,7 +19,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 BUCKETS, BUCKETS_MOST = 48, 200
 LONGEST_S = 90 * 86_400.0
 STEPS_S = (1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400, 604_800)
-TRAIL = 1000
+TRAIL = 3000
 """An accuracy over time is of the newest so many requests by then."""
 BINS = 10
 NEWEST = 50

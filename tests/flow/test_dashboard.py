@@ -96,6 +96,7 @@ async def test_everything_is_drawn_light_dark_and_as_wide_as_a_phone(tmp_path: P
         told = await counted(gate, 1200)
         async with looking(gate.url, color_scheme="light") as here:
             await here.wait_for("#state", "routing pays")
+            assert (await here.text("#sentence")).startswith("+")
             for plot in PLOTS:
                 assert await here.page.locator(f"#{plot}-plot canvas").count() == 1
                 table = here.page.locator(f"#{plot}-table tbody tr")

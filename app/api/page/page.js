@@ -41,7 +41,7 @@ async function refresh() {
     if (failure.status === 401 || failure.status === 403) askKey(failure);
     else trouble(`The figures could not be had: ${failure.message}. Trying again.`);
   }
-  if (live && at("ask-key").hidden) timer = setTimeout(refresh, EVERY_MS);
+  if (live && at("ask-key").hidden && !document.hidden) timer = setTimeout(refresh, EVERY_MS);
 }
 
 function show() {
@@ -129,6 +129,10 @@ at("ask-key").addEventListener("submit", (event) => {
   sessionStorage.setItem(KEY, at("key").value.trim());
   at("key").value = "";
   refresh();
+});
+// Nobody looks at a hidden tab, so it asks for nothing.
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && live && at("ask-key").hidden) refresh();
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 at("theme").textContent = `Theme: ${document.documentElement.dataset.theme ?? "auto"}`;

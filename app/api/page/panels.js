@@ -11,8 +11,8 @@ const STATES = {
 const PURPOSES = { answer: "--p0", draft: "--p1", judge: "--p2", lesson: "--p3" };
 const PURPOSE_NAMES = { answer: "answers served", draft: "answers not served", judge: "judging", lesson: "lessons" };
 const SOURCES = {
-  feedback: "feedback", check: "exact checks", arbiter: "an arbiter's word",
-  comparison: "audits beside another tier", judge: "verdicts, corrected for the judge's errors",
+  feedback: "feedback", check: "exact checks", arbiter: "an arbiter",
+  comparison: "audits beside another tier", judge: "judges, errors corrected",
 };
 const ours = "this gateway";
 const FEW = 15;
@@ -41,10 +41,10 @@ export function show(figures, open) {
 }
 
 function verdict({ state, sentence, saving_sentence: saving, alarms, simulated }) {
-  const [name, kind] = STATES[state];
-  at("state").textContent = simulated ? `${name} (simulated)` : name;
-  at("state").className = `badge ${kind}`;
-  at("sentence").textContent = `${sentence}.`;
+  const cut = sentence.indexOf(": "), opening = sentence.slice(0, cut);
+  at("state").textContent = simulated ? `${opening} (simulated)` : opening;
+  at("state").className = `badge ${STATES[state][1]}`;
+  at("sentence").textContent = `${sentence.slice(cut + 2)}.`;
   at("saving").textContent = `${saving[0].toUpperCase()}${saving.slice(1)}.`;
   replace("alarms", ...alarms.map((alarm) => make("li", {}, `${alarm.sentence} (since ${words.moment(alarm.since_s)})`)));
 }
@@ -65,7 +65,7 @@ function tiles({ counts, spend, savings, baseline, served }) {
     [`${words.usd(saved.value)} per 1,000 requests [${words.interval(saved, words.usd)}]`]);
   const figure = served?.accuracy;
   if (!figure || figure.value === null) tile("accuracy", "not enough evidence", [figure ? words.evidence(figure.n_eff) : "no request was routed"], true);
-  else tile("accuracy", words.accuracy(figure.value), [`95 % interval ${words.interval(figure, words.accuracy)}, from ${words.count(figure.n_eff)} equal labels`]);
+  else tile("accuracy", words.accuracy(figure.value), [`95 % interval ${words.interval(figure, words.accuracy)}, effective sample ${words.count(figure.n_eff)}`]);
 }
 
 function tile(id, text, more, unknown = false) {
@@ -131,7 +131,7 @@ function picture({ tiers, fixed, served, hull }) {
   at("picture-plot").hidden = !points.length;
   at("picture-note").hidden = !missing.length;
   at("picture-note").textContent = `Not drawn, since not enough is known: ${missing.map(({ name, usd, accuracy: figure }) => `${name} (${figure.why ?? usd.why})`).join("; ")}.`;
-  if (points.length) plots.picture(at("picture-plot"), { points, hull, show: words.usd });
+  if (points.length) plots.picture(at("picture-plot"), { points, hull });
   const rows = ways.map(({ name, usd, accuracy: figure, ours: mine }) => ({ cells: [mine ? name : `always ${name}`,
     words.usd(usd.value), usd.value === null ? "–" : words.interval(usd, words.usd),
     words.accuracy(figure.value), figure.value === null ? "–" : words.interval(figure, words.accuracy), words.count(figure.n_eff)] }));

@@ -68,11 +68,11 @@ export function banded(place, { starts, step, figures, show, references }) {
 }
 
 // Ways to answer, by cost and accuracy with their intervals. `hull`: names in order of cost.
-export function picture(place, { points, hull, show }) {
+export function picture(place, { points, hull }) {
   const held = { points, hull, tip: () => null };
   const costs = points.flatMap(({ usd }) => [usd.value, usd.low, usd.high]).filter((value) => value > 0);
   const lows = points.map(({ accuracy }) => accuracy.low);
-  held.x = [Math.min(...costs) / 1.5, Math.max(...costs) * 1.8];
+  held.x = [Math.min(...costs) / 1.5, Math.max(...costs) * 3];
   held.y = [Math.max(0, Math.min(...lows) - 0.04), Math.min(1.02, Math.max(...points.map(({ accuracy }) => accuracy.high)) + 0.04)];
   const sorted = [...points].sort((a, b) => a.usd.value - b.usd.value);
   const data = [sorted.map(({ usd }) => usd.value), sorted.map(({ accuracy }) => accuracy.value)];
@@ -81,7 +81,7 @@ export function picture(place, { points, hull, show }) {
     scales: { x: { time: false, distr: 3, range: () => held.x }, y: { range: () => held.y } },
     series: [{}, { paths: () => null, points: { show: false } }],
     axes: [
-      axis({ label: "USD per 1,000 requests, logarithmic", labelSize: 18, splits: () => nice(...held.x), filter: (_, splits) => splits, values: (_, splits) => splits.map(show) }),
+      axis({ label: "USD per 1,000 requests, logarithmic", labelSize: 18, splits: () => nice(...held.x), filter: (_, splits) => splits, values: (_, splits) => splits.map((value) => `$${Number(value.toPrecision(3))}`) }),
       axis({ values: (_, splits) => splits.map((value) => `${Math.round(100 * value)} %`), size: 48, incrs: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5] }),
     ],
     hooks: { draw: [(u) => ways(u, held)] },
@@ -148,8 +148,11 @@ function axis(more) {
 }
 
 function timeAxis(step) {
-  return axis({ space: 70, values: (_, splits, __, ___, increment) => splits.map((value) => label(value, Math.min(increment, 86400) || step)) });
+  return axis({ space: 70, incrs: CLOCK, values: (_, splits, __, ___, increment) => splits.map((value) => label(value, Math.min(increment, 86400) || step)) });
 }
+
+const CLOCK = [1, 2, 5, 10, 15, 30, ...[1, 2, 5, 10, 15, 30].map((minutes) => 60 * minutes), ...[1, 2, 3, 6, 12].map((hours) => 3600 * hours),
+  ...[1, 2, 7, 14, 28, 91, 182, 364].map((days) => 86400 * days)];
 
 function label(timeS, increment) {
   const date = new Date(1000 * timeS);
@@ -227,10 +230,11 @@ function ways(u, { points, hull }) {
       if (ours) ctx.rect(here[0] - 5 * scale, here[1] - 5 * scale, 10 * scale, 10 * scale);
       else ctx.arc(...here, 5 * scale, 0, 2 * Math.PI);
       ctx.fill();
-      const left = here[0] > u.bbox.left + 0.75 * u.bbox.width;
-      ctx.textAlign = left ? "right" : "left";
+      const left = here[0] > u.bbox.left + 0.85 * u.bbox.width;
+      // Ours stands apart from the tiers' below their points.
+      ctx.textAlign = left || ours ? "right" : "left";
       ctx.font = `${ours ? "bold " : ""}${12 * scale}px system-ui, sans-serif`;
-      ctx.fillText(name, here[0] + (left ? -9 : 9) * scale, here[1] + (ours ? -9 : 16) * scale);
+      ctx.fillText(name, here[0] + (left || ours ? -9 : 9) * scale, here[1] + (ours ? -9 : 16) * scale);
     }
   });
 }
@@ -238,6 +242,7 @@ function ways(u, { points, hull }) {
 function found(u, { bins }, c) {
   brush(u, (ctx, scale, x, y) => {
     const most = Math.max(...bins.map(({ weight }) => weight));
+    ctx.setLineDash([]);
     ctx.strokeStyle = ctx.fillStyle = colour(c);
     for (const { believed, found: share, low, high, weight } of bins) {
       const here = [x(believed), y(Math.min(1, Math.max(0, share)))];
