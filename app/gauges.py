@@ -16,6 +16,15 @@ StandingGauge: TypeAlias = Literal[
     "served_effective_sample",
     "routing_gain",
     "alarms",
+    "saved_usd_per_1000",
+    "calibration_error",
+    "brier_score",
+    "judge_accepts_right",
+    "judge_accepts_wrong",
+    "quality_target",
+    "quality_kept",
+    "quality_audits",
+    "rate_factor",
 ]
 Figures: TypeAlias = Mapping[StandingGauge, Mapping[str, float]]
 """By tier or by alarm; of what was served, under the empty name. What is unknown is left out."""
@@ -29,6 +38,15 @@ _GAUGES: dict[StandingGauge, tuple[str | None, str]] = {
     "served_effective_sample": (None, "How many labels the accuracy served is worth."),
     "routing_gain": (None, "Accuracy served, less that of the best fixed tiers for its cost."),
     "alarms": ("alarm", "Reasons to think that learning is corrupt."),
+    "saved_usd_per_1000": ("tier", "USD saved for 1,000 requests beside this tier; or lost, < 0."),
+    "calibration_error": ("tier", "Expected calibration error of what is believed of a tier."),
+    "brier_score": ("tier", "Mean squared error of what is believed of a tier."),
+    "judge_accepts_right": ("tier", "How often judges accept right answers of this tier."),
+    "judge_accepts_wrong": ("tier", "How often judges accept wrong answers of this tier."),
+    "quality_target": (None, "The share of the top tier's accuracy that is to be kept."),
+    "quality_kept": ("end", "The share of it that is kept, by audits, and its 95 % interval."),
+    "quality_audits": (None, "How many audits say so."),
+    "rate_factor": (None, "What is left of the rate of trade where audits fell short; 1: all."),
 }
 
 

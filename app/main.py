@@ -72,8 +72,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         restored = restart(in_force.rules.keyring.tenants)
-        workers = (recorder, restored, parts.afterwards, parts.trying, parts.mode)
-        async with parts.working(*workers, parts.limiter, in_force):
+        learning = (recorder, restored, parts.afterwards, parts.trying)
+        watching = (parts.mode, parts.limiter, parts.vitals, in_force)
+        async with parts.working(*learning, *watching):
             yield
 
     app = FastAPI(title="Autoshift", lifespan=lifespan, openapi_url=None)
@@ -118,7 +119,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         parts.tracker, settings.policy, version("autoshift"), settings.simulated, parts.told_mode
     )
     for application, keeper in ((app, gate), (admin, admin_gate)):
-        keeper.add_all(application, ops_router(recorder, parts.metrics, drain))
+        keeper.add_all(application, ops_router(recorder, parts.metrics, parts.vitals.look, drain))
         usual = None if application is app else EVERYBODY
         keeper.add_all(application, dashboard_router(figures, usual=usual))
         guard(application, settings.server, new_id, keyed=not keyring().empty)

@@ -21,7 +21,15 @@ from app.gauges import Figures, OneOf, StandingGauges
 from app.records import Attempt, Purpose, Record, Usage, Verdict
 from app.traffic import Traffic
 
-Watched: TypeAlias = Literal["store_records", "outbox_entries", "outbox_bytes", "worker_alive"]
+Watched: TypeAlias = Literal[
+    "store_records",
+    "outbox_entries",
+    "outbox_bytes",
+    "outbox_oldest_seconds",
+    "outbox_newest_seconds",
+    "worker_alive",
+    "tenants",
+]
 
 Spent: TypeAlias = Purpose | Literal["trial"]
 
@@ -39,6 +47,9 @@ _WATCHED: dict[Watched, str] = {
     "store_records": "Records in the store.",
     "outbox_entries": "Entries that wait in the outbox.",
     "outbox_bytes": "Size of what waits in the outbox.",
+    "outbox_oldest_seconds": "Age of the oldest record that waits for the store; 0: none does.",
+    "outbox_newest_seconds": "Age of the newest record that waits for the store; 0: none does.",
+    "tenants": "Tenants of whom something is remembered in this process.",
     "worker_alive": "1 while the worker that delivers records runs.",
 }
 _ANSWER_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)
@@ -110,6 +121,10 @@ class Metrics:
         gauge = Gauge(f"autoshift_{name}", _WATCHED[name], registry=self._registry)
         gauge.set_function(guarded)
 
+    def observe_lag(self, lag_s: float) -> None:
+        """How late the event loop came back to somebody who slept."""
+        self._lag_s.observe(lag_s)
+
     def watch_standing(self, read: Callable[[], Figures]) -> None:
         """Show whether routing pays, as far as it is known."""
         self._registry.register(StandingGauges(read))
@@ -131,6 +146,9 @@ class Metrics:
         )
         self._phase_duration_s = self._histogram(
             "phase_duration_seconds", "A request's parts.", _PHASE_BUCKETS_S, "phase"
+        )
+        self._lag_s = self._histogram(
+            "event_loop_lag_seconds", "How late the event loop wakes sleepers.", _PHASE_BUCKETS_S
         )
         self._streams = self._counter("streams", "Streams, by whether they were held.", "sent")
         self._degraded = self._counter(

@@ -48,6 +48,7 @@ from app.upstreams.build import build_exchange, build_limit, build_transport
 from app.upstreams.inflight import InFlightLimit
 from app.upstreams.retries import RetryBudget
 from app.upstreams.turns import Exchange
+from app.vitals import Vitals, kept_by, watch
 from app.wire import ChatRequest
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class Parts:
     trials: Trials
     trying: Trying
     tracing: Tracing
+    vitals: Vitals
 
     def told_mode(self) -> Json:
         """Who really serves, and what was tried beside it. Units: USD, lessons included."""
@@ -153,7 +155,13 @@ def build_parts(settings: Settings) -> Parts:
         frozen={"value"} if settings.value.frozen else (),
         tracker=tracker,
     )
-    _watch(metrics, recorder, outbox, tracker)
+    vitals = Vitals(
+        tracker=tracker,
+        kept=kept_by(policies),
+        target=settings.value.keep_quality,
+        lagged=metrics.observe_lag,
+    )
+    watch(metrics, recorder, outbox, vitals)
     metrics.traffic.watch(exchange.states, lambda: in_flight.in_flight)
     judge = LlmJudge(
         exchange, max_tokens=settings.judge.max_tokens, timeout_s=settings.judge.timeout_s
@@ -215,6 +223,7 @@ def build_parts(settings: Settings) -> Parts:
         trials=trials,
         trying=trying,
         tracing=tracing,
+        vitals=vitals,
     )
 
 
@@ -246,14 +255,6 @@ async def _working(
         await store.close()
     if failure is not None:
         raise failure
-
-
-def _watch(metrics: Metrics, recorder: Recorder, outbox: Outbox, tracker: Tracker) -> None:
-    metrics.watch("store_records", lambda: recorder.stored)
-    metrics.watch("outbox_entries", lambda: outbox.depth)
-    metrics.watch("outbox_bytes", lambda: outbox.bytes)
-    metrics.watch("worker_alive", lambda: recorder.alive)
-    metrics.watch_standing(tracker.gauges)
 
 
 def priced_ladder(settings: Settings) -> TierLadder:

@@ -101,6 +101,11 @@ class Tracker:
         window = self._windows.get(tenant)
         return None if window is None else window.standing
 
+    @property
+    def tenants(self) -> tuple[str, ...]:
+        """Those of whom something is remembered."""
+        return tuple(tenant for tenant in self._windows if tenant is not None)
+
     def sums(self, tenant: str | None = None) -> Sums | None:
         """What stands behind that."""
         window = self._windows.get(tenant)

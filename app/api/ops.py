@@ -1,5 +1,7 @@
 """`/healthz`, `/readyz`, `/metrics`: for whoever operates the gateway."""
 
+from collections.abc import Awaitable, Callable
+
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
@@ -8,8 +10,10 @@ from app.metrics import Metrics
 from app.recorder import Recorder
 
 
-def ops_router(recorder: Recorder, metrics: Metrics, drain: Drain) -> APIRouter:
-    """Cheap answers that never touch a provider."""
+def ops_router(
+    recorder: Recorder, metrics: Metrics, look: Callable[[], Awaitable[None]], drain: Drain
+) -> APIRouter:
+    """Cheap answers that never touch a provider; `look` sees what there is to tell."""
     router = APIRouter()
 
     @router.get("/healthz")
@@ -34,6 +38,7 @@ def ops_router(recorder: Recorder, metrics: Metrics, drain: Drain) -> APIRouter:
 
     @router.get("/metrics")
     async def render_metrics() -> Response:
+        await look()
         body, content_type = metrics.render()
         return Response(body, media_type=content_type)
 

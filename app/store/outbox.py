@@ -42,6 +42,7 @@ _APPEND = (
     "INSERT INTO entries (kind, id, tenant, body, vector, evidence_id, checksum) "
     "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
+_WAITING = "SELECT id FROM entries WHERE kind = 'insert' AND number > ? ORDER BY number "
 _SUM = (
     "SELECT count(*), "
     "coalesce(sum(length(body) + coalesce(length(vector), 0) + length(tenant) + ?), 0) FROM entries"
@@ -144,6 +145,15 @@ class Outbox:
         with _sqlite("read"):
             rows = self._open_database().execute(_PENDING, (self._last_taken, limit))
             return [entry_of(*row) for row in rows]
+
+    def waiting(self) -> tuple[str, str] | None:
+        """The ids of the oldest and of the newest record that wait for the store."""
+        with _sqlite("read"):
+            found = [
+                self._open_database().execute(_WAITING + order, (self._last_taken,)).fetchone()
+                for order in ("ASC LIMIT 1", "DESC LIMIT 1")
+            ]
+        return None if found[0] is None else (found[0][0], found[1][0])
 
     def settle(self, delivered: Sequence[Entry], quarantined: Sequence[Entry] = ()) -> None:
         """Note what became of the oldest pending entries: together they are the next in order.

@@ -64,6 +64,17 @@ def test_entries_are_offered_in_the_order_they_were_written(tmp_path: Path) -> N
         assert outbox.depth == 6
 
 
+def test_it_tells_the_oldest_and_the_newest_record_that_wait(tmp_path: Path) -> None:
+    with opened(tmp_path) as outbox:
+        assert outbox.waiting() is None
+        ids = fill(outbox, 3)
+        assert outbox.waiting() == (ids[0], ids[2])
+        outbox.settle(outbox.pending(2))
+        assert outbox.waiting() == (ids[2], ids[2])
+        outbox.settle(outbox.pending(1))
+        assert outbox.waiting() is None
+
+
 def test_an_entry_comes_back_as_it_was_written(tmp_path: Path) -> None:
     learnt, ledger = insert(record(), direction(30)), insert(record(tenant="other"))
     with opened(tmp_path) as outbox:
