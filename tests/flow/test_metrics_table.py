@@ -44,12 +44,12 @@ def exposed_name(family: Metric) -> str:
 
 @pytest.mark.timeout(60)
 async def test_what_is_documented_is_what_is_exposed(tmp_path: Path) -> None:
-    world = World(3, start="small", decided=True, coins={"small": 0.5, "large": 0.5, "full": 0.3})
-    await kept(tmp_path, [world.record() for _ in range(700)])
+    world = World(3, start="small", decided=True, coins={"small": 0.5, "large": 0.9, "full": 0.7})
+    await kept(tmp_path, [world.record() for _ in range(350)])
     value = {"keep_quality": 0.9, "lessons": 0.5}
     async with gateway(tmp_path, policy="value", value=value) as gate:
         gate.provider.verdicts("model-medium", INVALID)
-        for number in range(12):
+        for number in range(8):
             await gate.ask(f"What is {number} + 1?", stream=number % 2 == 0, model="auto:cascade")
             await gate.ask(f"What is {number} + 2?")
             await gate.ask(model="auto:llm_at", autoshift={"learn": True})
