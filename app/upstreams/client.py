@@ -127,9 +127,9 @@ class Upstream:
             try:
                 async with asyncio.timeout(timeouts.first_byte_s):
                     return await self._transport.handle_async_request(request)
-            except TimeoutError:
-                raise self._silent(timeouts.first_byte_s) from None
             except Exception as exc:
+                if type(exc) is TimeoutError:  # the transport has some that are more than that
+                    raise self._silent(timeouts.first_byte_s) from None
                 raise translate(exc, self._name, connection) from exc
 
     async def _body(

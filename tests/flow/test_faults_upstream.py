@@ -8,8 +8,7 @@ import asyncio
 import gzip
 import re
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ import pytest
 
 from tests.support.faults import (
     Act,
-    FaultyProvider,
     black_hole,
     breaks,
     completion,
@@ -35,12 +33,12 @@ from tests.support.faults import (
     sends,
     whole_stream,
 )
-from tests.support.gateway import Gateway, Json, configuration, gateway
+from tests.support.faulty_gateway import QUICK, ended_well, faulty_gateway, tiers
+from tests.support.gateway import Json, gateway_before
 
 pytestmark = pytest.mark.anyio
 
 TIERS = ("small", "medium", "large")
-QUICK = {"connect_s": 0.2, "first_byte_s": 0.4, "idle_s": 0.4}
 MIB = 2**20
 RSS_BYTES = 64 * MIB
 HOP_S = 5
@@ -142,44 +140,6 @@ FAULTS: Mapping[str, Mapping[str, tuple[Act, Expected]]] = {
 }
 
 
-@asynccontextmanager
-async def faulty_gateway(
-    store: Path, **more: Any
-) -> AsyncGenerator[tuple[Gateway, FaultyProvider], None]:
-    """A gateway before a provider of raw bytes."""
-    async with faulty_provider() as behind:
-        settings = {
-            "providers": {"scripted": {"base_url": behind.url}},
-            "tiers": tiers(),
-            "server": {"port": 0, "deadline_s": 10},
-            **more,
-        }
-        async with gateway(store, **settings) as gate:
-            yield gate, behind
-
-
-def tiers(**changes: Any) -> list[Json]:
-    """The usual tiers with short timeouts, changed by name."""
-    usual: list[Json] = configuration("", Path())["tiers"]
-    return [{**tier, "timeouts": QUICK, **changes.get(tier["name"], {})} for tier in usual]
-
-
-def ended_well(reply: httpx.Response, *, stream: bool) -> bool:
-    """Whether it is a whole answer; else it is one error, in the envelope. Never both, nor none."""
-    if reply.status_code != 200:
-        assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
-        return False
-    if not stream:
-        assert reply.json()["choices"][0]["finish_reason"]
-        return True
-    events = re.findall(r"^data: (.*)$", reply.text, flags=re.MULTILINE)
-    errors = [one for one in events if one.startswith('{"error"')]
-    whole = bool(events[-1] == "[DONE]")
-    assert events.count("[DONE]") + len(errors) == 1
-    assert len(re.findall(r'"finish_reason":"\w+"', reply.text)) == whole
-    return whole
-
-
 ROWS = (("U1", "U2", "U3", "U4"), ("U5", "U7", "U9"), ("U10",), ("U11",))
 
 
@@ -244,7 +204,7 @@ async def test_u4_what_takes_no_connection_is_given_up_after_its_time(tmp_path: 
             providers = {"gone": place, "scripted": {"base_url": behind.url}}
             changed = tiers(small={"provider": "gone"})
             store = tmp_path / place["base_url"][-9:].replace("/", "_")
-            async with gateway(store, providers=providers, tiers=changed) as gate:
+            async with gateway_before(behind, store, providers=providers, tiers=changed) as gate:
                 for stream in (False, True):
                     started_s = time.monotonic()
                     reply = await gate.ask(model="auto:cascade", stream=stream)
@@ -365,8 +325,12 @@ async def test_u12_a_redirect_is_not_followed_and_takes_no_key_along(
     monkeypatch.setenv("SCRIPTED_KEY", "sk-ours")
     async with faulty_provider() as attacker, faulty_provider() as behind:
         providers = {"scripted": {"base_url": behind.url, "api_key_env": "SCRIPTED_KEY"}}
-        async with gateway(
-            tmp_path, providers=providers, tiers=tiers(), passthrough={"embeddings": "scripted"}
+        async with gateway_before(
+            behind,
+            tmp_path,
+            providers=providers,
+            tiers=tiers(),
+            passthrough={"embeddings": "scripted"},
         ) as gate:
             for status in (301, 302, 303, 307, 308):
                 behind.plays(
@@ -427,7 +391,7 @@ async def test_u15_a_name_that_leads_nowhere_is_a_tier_that_is_down(
             "scripted": {"base_url": behind.url},
         }
         changed = tiers(small={"provider": "gone"})
-        async with gateway(tmp_path, providers=providers, tiers=changed) as gate:
+        async with gateway_before(behind, tmp_path, providers=providers, tiers=changed) as gate:
             for stream in (False, True):
                 reply = await gate.ask(model="auto:cascade", stream=stream)
                 assert reply.headers["x-autoshift-degraded"] == "tier:small"
@@ -439,7 +403,7 @@ async def test_u15_a_name_that_leads_where_no_provider_may_be_is_not_asked(tmp_p
         for addresses, status in (("private", 200), ("public", 502)):
             providers = {"scripted": {**place, "addresses": addresses}}
             store = tmp_path / addresses
-            async with gateway(store, providers=providers, tiers=tiers()) as gate:
+            async with gateway_before(behind, store, providers=providers, tiers=tiers()) as gate:
                 for stream in (False, True):
                     assert (await gate.ask(model="small", stream=stream)).status_code == status
         assert len(behind.hops) == 2

@@ -8,9 +8,12 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Literal, TypeAlias
 
 import orjson
+
+from tests.support.ledger import Given
 
 Json: TypeAlias = dict[str, Any]
 Ending = Literal["whole", "cut", "reset"]
@@ -21,9 +24,10 @@ USAGE: Json = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 15
 
 @dataclass(slots=True)
 class Hop:
-    """One call that came in. `mark` is the one in the question, `answered` what it got, if whole.
+    """One call that came in. `mark` is the one in the question.
 
-    `kept`: it came over a connection that had served another one before.
+    `whole`: it got an answer, which is `answered` where that was made here. `kept`: it came over a
+    connection that had served another one before.
     """
 
     model: str
@@ -35,6 +39,7 @@ class Hop:
     path: str
     kept: bool
     answered: str | None = None
+    whole: bool = False
 
 
 Act: TypeAlias = Callable[[Hop, asyncio.StreamWriter], Awaitable[Ending]]
@@ -42,11 +47,15 @@ Act: TypeAlias = Callable[[Hop, asyncio.StreamWriter], Awaitable[Ending]]
 
 
 class FaultyProvider:
-    """Acts are used up in order, the last one again and again; `acts` decides where it is set."""
+    """Acts are used up in order, the last one again and again; `chooses` decides where it is set.
+
+    `hops` may be cleared between two cases; `log` keeps all.
+    """
 
     def __init__(self) -> None:
         self.url = ""
         self.hops: list[Hop] = []
+        self.log: list[Hop] = []
         self.open = 0
         self.chooses: Callable[[Hop], Act] | None = None
         self._acts: dict[tuple[str, bool], list[Act]] = defaultdict(list)
@@ -60,6 +69,16 @@ class FaultyProvider:
         """The models that were asked to answer, or to judge, in order."""
         return [hop.model for hop in self.hops if hop.judging == judging]
 
+    @property
+    def given(self) -> list[Given]:
+        """Every answer, for the ledger."""
+        return [Given(hop.model, hop.answered, hop.whole) for hop in self.log if not hop.judging]
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._writers)
+
     def close_idle(self) -> None:
         """Close every connection at once, as a restart does."""
         for writer in self._writers:
@@ -72,6 +91,7 @@ class FaultyProvider:
         try:
             while (hop := await _hop(reader, kept=kept)) is not None:
                 self.hops.append(hop)
+                self.log.append(hop)
                 self.open += 1
                 try:
                     ending = await self._act(hop)(hop, writer)
@@ -138,13 +158,13 @@ def says(text: str = "ok", *, pieces: int = 1, pause_s: float = 0.0) -> Act:
         said = orjson.dumps({"verdict": text}).decode() if hop.judging else text
         bodies = list(whole_stream(said, pieces)) if hop.stream else [completion(said)]
         writer.write(head(200, "text/event-stream" if hop.stream else "application/json"))
-        for body in bodies:
+        for body in bodies[:-1]:
             writer.write(chunk(body))
             await writer.drain()
             await asyncio.sleep(pause_s)
-        writer.write(b"0\r\n\r\n")
+        hop.answered, hop.whole = said, True
+        writer.write(chunk(bodies[-1]) + b"0\r\n\r\n")
         await writer.drain()
-        hop.answered = said
         return "whole"
 
     return act
@@ -166,6 +186,7 @@ def sends(*parts: bytes | str, status: int = 200, kind: str = "", ending: Ending
         if ending == "whole":
             writer.write(b"0\r\n\r\n")
         await writer.drain()
+        hop.whole = status == HTTPStatus.OK and ending == "whole"
         return ending
 
     return act

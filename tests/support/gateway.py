@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import httpx
 from fastapi import FastAPI
@@ -20,11 +20,22 @@ from app.records import Record
 from app.serving import serving
 from app.store import Wanted
 from tests.support.exchange import NEVER, NO_RETRIES
-from tests.support.ledger import Witness, acknowledged_in, discrepancies
+from tests.support.ledger import Given, Witness, acknowledged_in, discrepancies
 from tests.support.provider import Provider, provider
 
 Json: TypeAlias = dict[str, Any]
 DEADLINE_S = 5.0
+
+
+class Giver(Protocol):
+    """Whoever answers for the tiers, and remembers what it gave."""
+
+    url: str
+
+    @property
+    def given(self) -> Sequence[Given]:
+        """Every answer."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +111,22 @@ async def gateway(
     async with AsyncExitStack() as stack:
         if behind is None:
             behind = await stack.enter_async_context(provider())
-        app = create_app(build_settings(configuration(behind.url, store, **more)))
+        yield await stack.enter_async_context(_gateway(store, behind, behind, more))
+
+
+@asynccontextmanager
+async def gateway_before(giver: Giver, store: Path, **more: Any) -> AsyncGenerator[Gateway, None]:
+    """A gateway with these settings over the usual ones, before a provider of another kind."""
+    async with _gateway(store, Provider(), giver, more) as gate:
+        yield gate
+
+
+@asynccontextmanager
+async def _gateway(
+    store: Path, behind: Provider, giver: Giver, more: Json
+) -> AsyncGenerator[Gateway, None]:
+    async with AsyncExitStack() as stack:
+        app = create_app(build_settings(configuration(giver.url, store, **more)))
         await stack.enter_async_context(app.router.lifespan_context(app))
         listening = await stack.enter_async_context(serving(app, drain_s=1))
         witness = Witness(httpx.AsyncHTTPTransport(trust_env=False))
@@ -110,11 +136,11 @@ async def gateway(
             )
         )
         yield Gateway(listening.url, behind, http, app, witness)
-        if found := await _discrepancies(app, behind, witness):
+        if found := await _discrepancies(app, giver, witness):
             raise AssertionError("the ledger does not balance: " + "; ".join(found))
 
 
-async def _discrepancies(app: FastAPI, behind: Provider, witness: Witness) -> list[str]:
+async def _discrepancies(app: FastAPI, behind: Giver, witness: Witness) -> list[str]:
     """What the logs of provider, clients, outbox and store do not agree on."""
     parts: Parts = app.state.parts
     exchanges = witness.exchanges
