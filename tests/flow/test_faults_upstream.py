@@ -6,16 +6,22 @@ tiers at once. What has failed is no label, whatever was said before it failed.
 
 import asyncio
 import gzip
+import os
 import re
+import ssl
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import pytest
+import trustme
 
 from tests.support.faults import (
     Act,
@@ -33,13 +39,14 @@ from tests.support.faults import (
     sends,
     whole_stream,
 )
-from tests.support.faulty_gateway import QUICK, ended_well, faulty_gateway, tiers
-from tests.support.gateway import Json, gateway_before
+from tests.support.faulty_gateway import PATIENT, QUICK, ended_well, faulty_gateway, tiers
+from tests.support.gateway import Json, chat, configuration, gateway_before, metric
 
 pytestmark = pytest.mark.anyio
 
 TIERS = ("small", "medium", "large")
 MIB = 2**20
+LISTENS = "Autoshift listens on "
 RSS_BYTES = 64 * MIB
 HOP_S = 5
 """What one failing hop may take here: its timeouts, and a busy machine."""
@@ -140,7 +147,7 @@ FAULTS: Mapping[str, Mapping[str, tuple[Act, Expected]]] = {
 }
 
 
-ROWS = (("U1", "U2", "U3", "U4"), ("U5", "U7", "U9"), ("U10",), ("U11",))
+ROWS = (("U1", "U2", "U3", "U4"), ("U5",), ("U7", "U9"), ("U10",), ("U11",))
 
 
 def faults(rows: Sequence[str]) -> list[tuple[str, Act, Expected]]:
@@ -172,11 +179,13 @@ async def test_the_next_tier_answers_for_one_that_fails(
 
 @pytest.mark.parametrize("rows", ROWS, ids="-".join)
 async def test_where_all_tiers_fail_the_error_says_how(tmp_path: Path, rows: Sequence[str]) -> None:
-    async with faulty_gateway(tmp_path) as (gate, behind):
+    timeouts = QUICK if rows == ("U5",) else PATIENT
+    waiting = tiers(**{name: {"timeouts": timeouts} for name in TIERS})
+    async with faulty_gateway(tmp_path, tiers=waiting) as (gate, behind):
         for how, fault, expected in faults(rows):
             for tier in TIERS:
                 behind.plays(f"model-{tier}", fault)
-            for stream in (False, True):
+            for stream in (True,) if rows == ("U10",) else (False, True):
                 reply = await gate.ask(model="auto:cascade", stream=stream)
                 assert not ended_well(reply, stream=stream), how
                 error = reply.json()["error"] if reply.status_code != 200 else last_error(reply)
@@ -261,7 +270,7 @@ async def test_u7_an_end_after_the_finish_is_an_end(tmp_path: Path, stream: bool
 
 @pytest.mark.parametrize("ending", ["cut", "reset"])
 async def test_u8_a_held_stream_that_breaks_is_never_seen(tmp_path: Path, ending: Any) -> None:
-    async with faulty_gateway(tmp_path) as (gate, behind):
+    async with faulty_gateway(tmp_path, tiers=tiers(small={"timeouts": PATIENT})) as (gate, behind):
         for after in range(21):
             behind.plays("model-small", breaks(after, ending))
             for stream in (False, True):
@@ -275,7 +284,7 @@ async def test_u8_a_held_stream_that_breaks_is_never_seen(tmp_path: Path, ending
 async def test_u8_a_live_stream_that_breaks_ends_in_an_error_event(
     tmp_path: Path, ending: Any
 ) -> None:
-    async with faulty_gateway(tmp_path) as (gate, behind):
+    async with faulty_gateway(tmp_path, tiers=tiers(small={"timeouts": PATIENT})) as (gate, behind):
         for after in range(21):
             behind.hops.clear()
             behind.plays("model-small", breaks(after, ending))
@@ -350,7 +359,10 @@ async def test_u13_a_connection_that_was_closed_meanwhile_costs_a_retry_and_noth
     tmp_path: Path, stream: bool
 ) -> None:
     closed = raw(b"", "cut")
-    async with faulty_gateway(tmp_path, breaker={}) as (gate, behind):
+    async with faulty_gateway(tmp_path, tiers=tiers(small={"timeouts": PATIENT}), breaker={}) as (
+        gate,
+        behind,
+    ):
         behind.chooses = lambda hop: closed if hop.kept else says()
         for _ in range(20):
             reply = await gate.ask(model="small", stream=stream)
@@ -371,7 +383,7 @@ async def test_u13_what_breaks_off_on_a_new_connection_or_late_is_no_stale_one(
         await asyncio.sleep(1.1)
         return "cut"
 
-    patient = tiers(small={"timeouts": {**QUICK, "first_byte_s": 2}})
+    patient = tiers(small={"timeouts": PATIENT})
     async with faulty_gateway(tmp_path, tiers=patient) as (gate, behind):
         for fault in (late, raw(b"", "cut")):
             behind.plays("model-small", says(), fault)
@@ -407,3 +419,66 @@ async def test_u15_a_name_that_leads_where_no_provider_may_be_is_not_asked(tmp_p
                 for stream in (False, True):
                     assert (await gate.ask(model="small", stream=stream)).status_code == status
         assert len(behind.hops) == 2
+
+
+async def test_u14_only_a_certificate_that_is_valid_and_for_this_name_is_accepted(
+    tmp_path: Path,
+) -> None:
+    ours, strangers = trustme.CA(), trustme.CA()
+    past = datetime.now(UTC) - timedelta(days=1)
+    certificates = {
+        "good": ours.issue_cert("127.0.0.1"),
+        "expired": ours.issue_cert("127.0.0.1", not_after=past),
+        "another-name": ours.issue_cert("example.com"),
+        "stranger": strangers.issue_cert("127.0.0.1"),
+    }
+    trusted = tmp_path / "ca.pem"
+    ours.cert_pem.write_to_path(str(trusted))
+    async with AsyncExitStack() as stack:
+        providers = {}
+        for name, certificate in certificates.items():
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            certificate.configure_cert(context)
+            behind = await stack.enter_async_context(faulty_provider(context))
+            providers[name] = {"base_url": behind.url}
+        usual = configuration("", tmp_path / "store")
+        small = {**usual["tiers"][0], "timeouts": PATIENT}
+        written = {
+            **usual,
+            "providers": providers,
+            "tiers": [{**small, "name": name, "provider": name} for name in providers],
+        }
+        config = tmp_path / "config.yaml"
+        config.write_bytes(orjson.dumps(written))
+        url = await stack.enter_async_context(served_with(config, SSL_CERT_FILE=str(trusted)))
+        async with httpx.AsyncClient(base_url=url, timeout=15, trust_env=False) as http:
+            for name in providers:
+                for stream in (False, True):
+                    body = {**chat(), "model": name, "stream": stream}
+                    reply = await http.post("/v1/chat/completions", json=body)
+                    if name == "good":
+                        assert reply.status_code == 200
+                        continue
+                    assert reply.status_code == 502, name
+                    assert reply.json()["error"]["code"] == "upstream_untrusted", name
+            counted = (await http.get("/metrics")).text
+            assert metric(counted, "autoshift_upstream_retries_total") == 0
+
+
+@asynccontextmanager
+async def served_with(config: Path, **environment: str) -> AsyncGenerator[str, None]:
+    """The address of a gateway in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app.cli", "serve", "--config", str(config)),
+        env={**os.environ, **environment},  # noqa: TID251
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(15):
+            while not (line := (await process.stderr.readline()).decode()).startswith(LISTENS):
+                assert line, "it does not start"
+        yield line.removeprefix(LISTENS).split("/v1")[0]
+    finally:
+        process.kill()
+        await process.communicate()

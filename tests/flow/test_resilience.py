@@ -23,7 +23,7 @@ from tests.support.faults import (
     raw,
     says,
 )
-from tests.support.faulty_gateway import QUICK, ended_well, faulty_gateway, tiers
+from tests.support.faulty_gateway import PATIENT, QUICK, ended_well, faulty_gateway, tiers
 from tests.support.gateway import Gateway, Json, gateway_before, metric, until
 
 pytestmark = pytest.mark.anyio
@@ -110,7 +110,8 @@ async def test_a_tier_that_is_down_is_skipped_and_comes_back(tmp_path: Path, str
 
 
 async def test_a_judge_that_is_down_is_not_waited_for(tmp_path: Path) -> None:
-    async with faulty_gateway(tmp_path, breaker={}) as (gate, behind):
+    quick = tiers(medium={"timeouts": QUICK})
+    async with faulty_gateway(tmp_path, breaker={}, tiers=quick) as (gate, behind):
         behind.plays("model-medium", holds(), judging=True)
         behind.plays("model-medium", holds())
         for _ in range(3):
@@ -257,7 +258,9 @@ async def test_what_is_too_much_is_turned_away_at_once_and_says_when_to_come_aga
     tmp_path: Path,
 ) -> None:
     limits = {"in_flight": 4, "waiting": 2, "waiting_s": 5}
-    async with faulty_gateway(tmp_path, limits=limits) as (gate, behind):
+    async with faulty_gateway(
+        tmp_path, limits=limits, tiers=tiers(small={"timeouts": PATIENT})
+    ) as (gate, behind):
         release = asyncio.Event()
         behind.chooses = lambda _: held(release)
         async with asyncio.TaskGroup() as tasks:
@@ -293,7 +296,7 @@ def held(release: asyncio.Event, after: Act | None = None) -> Act:
 
 async def test_who_leaves_the_queue_is_never_served(tmp_path: Path) -> None:
     limits = {"in_flight": 1, "waiting": 5, "waiting_s": 5}
-    changed = tiers(small={"timeouts": {**QUICK, "first_byte_s": 5}})
+    changed = tiers(small={"timeouts": PATIENT})
     async with faulty_gateway(tmp_path, limits=limits, tiers=changed) as (gate, behind):
         release = asyncio.Event()
         behind.chooses = lambda _: held(release)
@@ -312,7 +315,7 @@ async def test_who_leaves_the_queue_is_never_served(tmp_path: Path) -> None:
 
 
 async def test_a_slow_tier_cannot_take_the_places_of_the_others(tmp_path: Path) -> None:
-    small = {"in_flight": 2, "timeouts": {**QUICK, "first_byte_s": 5}}
+    small = {"in_flight": 2, "timeouts": PATIENT}
     limits = {"in_flight": 8, "waiting": 8, "waiting_s": 0.2}
     async with faulty_gateway(tmp_path, tiers=tiers(small=small), limits=limits) as (gate, behind):
         release = asyncio.Event()
@@ -332,7 +335,7 @@ async def test_a_slow_tier_cannot_take_the_places_of_the_others(tmp_path: Path) 
 async def test_lessons_give_way_first(tmp_path: Path) -> None:
     limits = {"in_flight": 4}
     stream = {"mode": "direct"}
-    changed = tiers(large={"timeouts": {**QUICK, "first_byte_s": 5}})
+    changed = tiers(large={"timeouts": PATIENT})
     async with faulty_gateway(tmp_path, limits=limits, stream=stream, tiers=changed) as (
         gate,
         behind,
@@ -391,7 +394,9 @@ async def test_forwarded_endpoints_are_retried_left_alone_and_turned_away_too(
 async def test_after_overload_it_serves_as_before(tmp_path: Path) -> None:
     """I5 in short: asked for far more than it can serve, it serves nearly all it can; then all."""
     limits = {"in_flight": 4, "waiting": 4, "waiting_s": 0.2}
-    async with faulty_gateway(tmp_path, limits=limits) as (gate, behind):
+    async with faulty_gateway(
+        tmp_path, limits=limits, tiers=tiers(small={"timeouts": PATIENT})
+    ) as (gate, behind):
         behind.plays("model-small", says(pieces=2, pause_s=0.05))
         knee = await crowd(gate, clients=4, for_s=1.5)
         assert set(knee) == {200}

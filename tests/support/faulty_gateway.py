@@ -12,6 +12,7 @@ from tests.support.faults import FaultyProvider, faulty_provider
 from tests.support.gateway import Gateway, Json, configuration, gateway_before
 
 QUICK = {"connect_s": 0.2, "first_byte_s": 0.4, "idle_s": 0.4}
+PATIENT = {"connect_s": 1, "first_byte_s": 5, "idle_s": 5}
 
 
 @asynccontextmanager
@@ -31,9 +32,13 @@ async def faulty_gateway(
 
 
 def tiers(**changes: Any) -> list[Json]:
-    """The usual tiers with short timeouts, changed by name."""
+    """The usual tiers, changed by name; only `small` is given up quickly."""
     usual: list[Json] = configuration("", Path())["tiers"]
-    return [{**tier, "timeouts": QUICK, **changes.get(tier["name"], {})} for tier in usual]
+    timeouts = {"small": QUICK, "medium": PATIENT, "large": PATIENT}
+    return [
+        {**tier, "timeouts": timeouts[tier["name"]], **changes.get(tier["name"], {})}
+        for tier in usual
+    ]
 
 
 def ended_well(reply: httpx.Response, *, stream: bool) -> bool:
