@@ -127,6 +127,11 @@ SCHEMAS: Json = {
             learn=BOOLEAN,
             explore=BOOLEAN,
             dry_run={**BOOLEAN, "description": "No tier is asked; the reply explains"},
+            max_cost_usd={
+                "type": ["number", "null"],
+                "exclusiveMinimum": 0,
+                "description": "The most it may cost, everything done for it included",
+            },
             **{name: _dial(name) for name in DIALS},
         ),
         "description": "What is asked of the gateway itself; never forwarded. At most one of "

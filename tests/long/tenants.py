@@ -1,0 +1,93 @@
+"""I11: five tenants do 10,000 things, and nobody sees, changes or can time what is another's."""
+
+import asyncio
+import random
+import tempfile
+import time
+from math import sqrt
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.gateway import Gateway, gateway
+from tests.support.isolation import QUESTION, TENANTS, Tenants, environment, keys
+
+OPERATIONS = 10_000
+LATENCIES = 20_000
+T_MOST = 4.5
+"""As dudect: above it a difference in time is taken to be there."""
+CROPPED = 0.9
+KNOWN = 300
+
+
+def run(*, scale: float) -> dict[str, object]:
+    """Operations, and the t of latencies where another tenant has neighbours and where nobody has.
+
+    Errors: AssertionError.
+    """
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        tempfile.TemporaryDirectory(prefix="autoshift-tenants-") as directory,
+    ):
+        for variable, secret in environment().items():
+            patch.setenv(variable, secret)
+        return asyncio.run(_run(Path(directory), scale))
+
+
+async def _run(directory: Path, scale: float) -> dict[str, object]:
+    async with gateway(directory / "a", keys=keys(), records={"text": "full"}) as gate:
+        tenants = await _operations(gate, round(OPERATIONS * scale))
+        erased = sum(len(each) for each in tenants.erased.values())
+        there = sum(len(each) for each in tenants.decided.values())
+    async with gateway(directory / "b", keys=keys(), judge={"by": "none"}) as gate:
+        t, samples = await _timing(gate, round(LATENCIES * scale))
+    assert abs(t) < T_MOST, f"t = {t:.1f} over {samples} latencies"
+    return {
+        "operations": round(OPERATIONS * scale),
+        "records": there,
+        "erased": erased,
+        "cross reads": 0,
+        "latencies": samples,
+        "t": round(t, 2),
+    }
+
+
+async def _operations(gate: Gateway, operations: int) -> Tenants:
+    rng, tenants = random.Random(1), Tenants(gate)  # noqa: S311
+    for who in range(TENANTS):
+        await tenants.ask(who, rng)
+    for _ in range(operations):
+        await rng.choice(tenants.rules())(rng.randrange(TENANTS), rng)
+    await tenants.each_with_each()
+    await tenants.settled()
+    return tenants
+
+
+async def _timing(gate: Gateway, samples: int) -> tuple[float, int]:
+    """Welch's t of one tenant's latencies: what another has often asked, and what nobody has."""
+    key_of = environment()
+
+    async def ask(who: int, text: str) -> float:
+        started_s = time.perf_counter()
+        reply = await gate.ask(
+            text,
+            headers={"authorization": f"Bearer {key_of[f'KEY_OF_{who}']}"},
+            autoshift={"learn": who == 0},
+        )
+        took_s = time.perf_counter() - started_s
+        assert reply.status_code == 200
+        return took_s
+
+    for _ in range(KNOWN):
+        await ask(0, QUESTION)
+    rng = random.Random(2)  # noqa: S311
+    nowhere = "Name some river, in Europe or in Asia, that is long; and say where?"
+    found: tuple[list[float], list[float]] = ([], [])
+    for _ in range(samples):
+        coin = rng.random() < 0.5
+        found[coin].append(await ask(1, nowhere if coin else QUESTION))
+    limit_s = np.quantile(np.concatenate(found), CROPPED)
+    one, other = (np.array([each for each in part if each <= limit_s]) for part in found)
+    spread = sqrt(one.var(ddof=1) / len(one) + other.var(ddof=1) / len(other))
+    return float((one.mean() - other.mean()) / spread), samples
