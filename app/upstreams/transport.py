@@ -159,7 +159,9 @@ def _tracing() -> aiohttp.TraceConfig:
     tracing = aiohttp.TraceConfig()
 
     async def on_reuse(*_: object) -> None:
-        _current.get().kept = True
+        connection = _current.get(None)
+        if connection is not None:
+            connection.kept = True
 
     tracing.on_connection_reuseconn.append(on_reuse)
     return tracing

@@ -11,7 +11,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import httpx
@@ -31,6 +31,7 @@ CONNECTIONS = 16
 STREAMS_AT_ONCE = 20
 RATES_PER_S = (50, 200)
 PROVIDER_MS = 50
+PARTS = ("cpu", "streams", "latency", "memory")
 
 
 class Bench:
@@ -42,14 +43,19 @@ class Bench:
         self._scale = scale
         self.figures = Figures()
 
-    async def run(self, rounds: int) -> None:
-        """All cases in turn, as many times."""
+    async def run(self, rounds: int, parts: Collection[str]) -> None:
+        """All cases of these parts in turn, as many times."""
+        measured = {
+            "cpu": (self._cpu, cases.PLAIN),
+            "streams": (self._stream, cases.STREAMED),
+            "latency": (self._latency, cases.PACED),
+        }
         steps = [
-            *((self._cpu, case) for case in cases.PLAIN),
-            *((self._stream, case) for case in cases.STREAMED),
-            *((self._latency, case) for case in cases.PACED),
+            (measure, case)
+            for part, (measure, those) in measured.items()
+            for case in those
+            if part in parts and case.stand in self._stands
         ]
-        steps = [(measure, case) for measure, case in steps if case.stand in self._stands]
         task = self._progress.add_task("measuring", total=rounds * len(steps))
         for number in range(rounds):
             for measure, case in steps if number % 2 == 0 else steps[::-1]:
@@ -144,7 +150,7 @@ async def main() -> None:
         "--sizes", type=int, nargs="*", default=list(cases.SIZES), metavar="RECORDS"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    parser.add_argument("--no-memory", action="store_true", help="leave out the 100,000 requests")
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS)
     given = parser.parse_args()
     os.sched_setaffinity(0, {LAST})
     console = Console(stderr=True)
@@ -161,8 +167,8 @@ async def main() -> None:
             bench.figures.note(
                 "RSS at the start, MiB", f"{size:,} records", stand.rss_bytes() / 2**20
             )
-        await bench.run(given.rounds)
-        if not given.no_memory:
+        await bench.run(given.rounds, given.parts)
+        if "memory" in given.parts:
             await bench.memory()
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     show(bench.figures, f"{machine}, {time.strftime('%Y-%m-%d')}, {given.rounds} rounds")

@@ -3,8 +3,9 @@
 import statistics
 from collections import defaultdict
 from dataclasses import dataclass, field
-from math import nan
+from math import isnan, nan
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -90,20 +91,19 @@ class Figures:
 
 
 def show(figures: Figures, title: str) -> None:
-    """A table a measure, then the goals."""
-    console = Console()
+    """A table of all cases and measures, then the goals."""
+    console = Console(width=150 if not Console().is_terminal else None)
     console.print(f"[bold]{title}[/bold]; medians, in brackets the lowest and the highest round")
     for measure, names in figures.measures.items():
-        table = Table("", measure, "rounds")
+        table = Table("", "median", "rounds", title=measure, title_justify="left", box=SIMPLE)
         for name in names:
             low, high = figures.spread(measure, name)
-            table.add_row(
-                name, f"{figures.median(measure, name):.4g}", f"[{low:.4g} to {high:.4g}]"
-            )
+            median = figures.median(measure, name)
+            table.add_row(name, f"{median:.4g}", f"[{low:.4g} to {high:.4g}]")
         console.print(table)
-    table = Table("goal, as a ratio", "measured", "at most", "")
+    table = Table("goal, as a ratio", "measured", "at most", "", box=SIMPLE)
     for words, measured, bound in figures.goals():
-        if measured == measured:  # noqa: PLR0124 - what was not measured is NaN
+        if not isnan(measured):
             verdict = "reached" if measured <= bound else "missed"
             table.add_row(words, f"{measured:.2f}", f"{bound:g}", verdict)
     console.print(table)
