@@ -208,5 +208,7 @@ def _is(key: str, value: str) -> FieldCondition:
 
 def _config(dimension: int) -> EdgeConfig:
     return EdgeConfig(
-        vectors={VECTOR_NAME: EdgeVectorParams(size=dimension, distance=Distance.Cosine)}
+        vectors={VECTOR_NAME: EdgeVectorParams(size=dimension, distance=Distance.Cosine)},
+        # Searches come one at a time: more threads would only hand them around.
+        max_search_threads=1,
     )
