@@ -15,7 +15,7 @@ from app.recorder import Recorder
 from app.records import Record, record_from_json
 from app.settings import Settings
 from app.store import Insert, Outbox, build_store
-from app.store.protocol import payload_of
+from app.store.payloads import payload_of
 from app.store.wanted import Wanted
 
 DELIVERY_S = 600.0

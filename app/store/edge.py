@@ -27,7 +27,8 @@ from app.store.engine import (
 from app.store.generations import Generations, size_bytes
 from app.store.lock import DirectoryLock
 from app.store.optimizer import Optimizer
-from app.store.protocol import Delete, Operation, is_point_id, record_of, stored_of
+from app.store.payloads import record_of, stored_of
+from app.store.protocol import Delete, Operation, is_point_id
 from app.store.searching import Searching
 from app.store.wanted import ANY, Sought, Stored, Wanted
 

@@ -30,17 +30,8 @@ from qdrant_edge import (
 from app.errors import StoreError, StoreMismatchError
 from app.records import Vector
 from app.store.lock import locked
-from app.store.protocol import (
-    VECTOR_NAME,
-    Insert,
-    Note,
-    Operation,
-    Stage,
-    chunks_of,
-    evidence_payload_of,
-    payload_of,
-    stages_of,
-)
+from app.store.payloads import evidence_payload_of, payload_of
+from app.store.protocol import VECTOR_NAME, Insert, Note, Operation, Stage, chunks_of, stages_of
 from app.store.wanted import Wanted
 
 # The engine holds the interpreter's lock while it applies an update: about 0.1 ms a record.

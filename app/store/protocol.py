@@ -2,26 +2,21 @@
 
 import hashlib
 import logging
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
-import numpy as np
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import StoreError
-from app.records import Evidence, Neighbour, Record, Vector, record_from_payload
-from app.store.wanted import ANY, Sought, Stored, Wanted, fits
+from app.records import Evidence, Neighbour, Record, Vector
+from app.store.wanted import ANY, Sought, Stored, Wanted
 
 logger = logging.getLogger(__name__)
 
 VECTOR_NAME = "question"
-SIMILARITY_MOST = 1.001
-"""A cosine, with what rounding adds."""
-Payload: TypeAlias = dict[str, object]
 Item = TypeVar("Item")
 
 _evidence_adapter = TypeAdapter(Evidence)
@@ -186,46 +181,6 @@ def stages_of(operations: Iterable[Operation]) -> list[Stage]:
     return stages
 
 
-def payload_of(insert: Insert, *, dimension: int) -> Payload:
-    """The record as decoded JSON.
-
-    Errors: StoreError where no store could ever hold this record.
-    """
-    if not is_point_id(insert.id):
-        raise StoreError(f"the record's id {insert.id!r} is not a UUID")
-    try:
-        payload = orjson.loads(insert.body)
-    except orjson.JSONDecodeError as exc:
-        raise StoreError(f"record {insert.id} is not JSON") from exc
-    if not isinstance(payload, dict) or payload.get("tenant") != insert.tenant:
-        raise StoreError(f"record {insert.id} is not one of tenant {insert.tenant}")
-    vector = insert.vector
-    if vector is not None and (vector.shape != (dimension,) or not np.isfinite(vector).all()):
-        raise StoreError(
-            f"record {insert.id} has a vector of shape {vector.shape}; "
-            f"it must be {dimension} finite numbers"
-        )
-    return payload
-
-
-def evidence_payload_of(note: Note) -> Payload:
-    """The evidence as decoded JSON, under its id.
-
-    Errors: StoreError where it would make its record unreadable, or could not be asked for.
-    """
-    if not is_point_id(note.id):
-        raise StoreError(f"evidence is about {note.id!r}, which is not a UUID")
-    if not _EVIDENCE_ID.fullmatch(note.evidence_id):
-        raise StoreError(f"evidence about {note.id} has an id that is not a plain word")
-    if evidence_from_json(note.body) is None:
-        raise StoreError(f"evidence {note.evidence_id} about {note.id} is not one")
-    return {note.evidence_id: orjson.loads(note.body)}
-
-
-# It becomes part of a path into the payload, where dots and brackets have a meaning.
-_EVIDENCE_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
-
-
 def evidence_from_json(body: bytes) -> Evidence | None:
     """The evidence, or None where the data is not one."""
     try:
@@ -245,42 +200,6 @@ def is_point_id(record_id: str) -> bool:
         return str(UUID(record_id)) == record_id
     except ValueError:
         return False
-
-
-def neighbours_of(
-    rows: Iterable[tuple[float, object, object]], words: Mapping[str, str]
-) -> list[Neighbour]:
-    """The rows that are records with these words, each once; no store is trusted.
-
-    A row is the similarity, the payload, and the vector as numbers under its name, or not at all.
-    """
-    found: dict[str, Neighbour] = {}
-    for similarity, payload, vector in rows:
-        record = record_from_payload(payload)
-        if record is None or not fits(record, words) or not abs(similarity) <= SIMILARITY_MOST:
-            logger.warning("a row of the store is passed over: it is no answer to what was asked")
-            continue
-        found.setdefault(record.id, Neighbour(similarity, record, vector_of(vector)))
-    return [*found.values()]
-
-
-def stored_of(row_id: object, payload: object, vector: object, *, tenant: str) -> Stored:
-    """A scanned row. The vector comes as numbers under its name, or not at all."""
-    return Stored(
-        id=str(row_id), record=record_of(payload, tenant=tenant), vector=vector_of(vector)
-    )
-
-
-def vector_of(vector: object) -> Vector | None:
-    """The vector in what an engine gives back, if it was asked for."""
-    named = vector.get(VECTOR_NAME) if isinstance(vector, dict) else None
-    return None if named is None else np.asarray(named, dtype=np.float32)
-
-
-def record_of(payload: object, *, tenant: str) -> Record | None:
-    """The record in this row, if it is one and this tenant's."""
-    record = record_from_payload(payload)
-    return record if record is not None and record.tenant == tenant else None
 
 
 def chunks_of(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from qdrant_client import models
 
-from app.store.protocol import Note, evidence_payload_of
+from app.store.payloads import evidence_payload_of
+from app.store.protocol import Note
 from app.store.wanted import Wanted
 
 INDEXES: Mapping[str, models.KeywordIndexParams | models.FloatIndexParams] = {

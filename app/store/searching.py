@@ -10,9 +10,10 @@ from uuid import UUID
 import orjson
 from qdrant_edge import EdgeShard, FacetRequest
 
-from app.records import Neighbour, Record, Vector, record_from_payload
+from app.records import Neighbour, Record, Vector
 from app.store.engine import engine_errors, nearest
-from app.store.protocol import Insert, Operation, vector_of
+from app.store.payloads import record_in, vector_of
+from app.store.protocol import Insert, Operation
 from app.store.wanted import fits
 
 PointId: TypeAlias = int | UUID | str  # the engine gives UUIDs back as objects
@@ -93,7 +94,7 @@ class Searching:
         missing: list[PointId] = [name for name in ids if name not in known]
         if missing:
             rows = shard.retrieve(missing, with_payload=True, with_vector=False)
-            read = {row.id: record_from_payload(row.payload) for row in rows}
+            read = {row.id: record_in(row.payload) for row in rows}
             known |= {name: record for name, record in read.items() if record is not None}
             self._keep(known, writes)
         return [known.get(name) for name in ids]

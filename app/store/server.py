@@ -15,6 +15,7 @@ from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from app.errors import StoreDownError, StoreError, StoreMismatchError
 from app.records import Neighbour, Record, Vector
+from app.store.payloads import neighbours_of, payload_of, record_of, stored_of
 from app.store.protocol import (
     VECTOR_NAME,
     Insert,
@@ -22,11 +23,7 @@ from app.store.protocol import (
     Stage,
     chunks_of,
     is_point_id,
-    neighbours_of,
-    payload_of,
-    record_of,
     stages_of,
-    stored_of,
 )
 from app.store.read_breaker import ReadBreaker
 from app.store.requests import INDEXES, RECORDS, addition, filter_of, these, words_of
