@@ -10,7 +10,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import StoreError
-from app.records import Evidence, Neighbour, Record, Vector, record_from_json
+from app.records import Evidence, Neighbour, Record, Vector, record_from_json, record_from_payload
 from app.store.protocol import VECTOR_NAME, Insert, Note, evidence_from_json, is_point_id
 from app.store.wanted import Stored, fits
 
@@ -113,7 +113,9 @@ def record_of(payload: object, *, tenant: str) -> Record | None:
 
 def record_in(payload: object) -> Record | None:
     """The record in a row, with the evidence that was added; None where there is none to trust."""
-    if not isinstance(payload, dict) or not isinstance(payload.get(RECORD), str):
+    if not isinstance(payload, dict) or RECORD not in payload:
+        return record_from_payload(payload)  # a tree, as earlier versions wrote it
+    if not isinstance(payload[RECORD], str):
         return None
     record = record_from_json(payload[RECORD])
     if record is None or any(payload.get(name) != getattr(record, name) for name in _CERTAIN):

@@ -211,21 +211,21 @@ def _other_embedders(row: Json) -> Json:
     return {**row, "payload": {**row["payload"], "embedder": "another/3"}}
 
 
+def _told(row: Json, **otherwise: object) -> Json:
+    record = {**orjson.loads(row["payload"]["record"]), **otherwise}
+    return {**row, "payload": {**row["payload"], "record": orjson.dumps(record).decode()}}
+
+
 LIES: dict[str, Callable[[Json], Json]] = {
     "another tenant's row": _other_tenants,
     "another embedder's row": _other_embedders,
     "no payload": lambda row: {**row, "payload": None},
     "junk": lambda row: {**row, "payload": {"tenant": "local", "attempts": 7}},
-    "an old schema": lambda row: {
-        **row,
-        "payload": {k: v for k, v in row["payload"].items() if k != "attempts"} | {"ladder": "s"},
-    },
+    "no text": lambda row: {**row, "payload": {**row["payload"], "record": 7}},
+    "an old schema": lambda row: _told(row, attempts=None, ladder="s"),
     "no cosine": lambda row: {**row, "score": 7.5},
     "no number": lambda row: {**row, "score": "near"},
-    "an answer that was not given": lambda row: {
-        **row,
-        "payload": {**row["payload"], "served": 99},
-    },
+    "an answer that was not given": lambda row: _told(row, served=99),
 }
 
 
