@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import orjson
 import pytest
 
 from app.settings import StoreSection
