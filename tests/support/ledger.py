@@ -115,6 +115,7 @@ def discrepancies(
     """
     found: list[str] = []
     acknowledged: list[str] = []
+    whole = {(each.model, each.text) for each in given if each.whole}
     for exchange in exchanges:
         try:
             got = understood(exchange)
@@ -123,7 +124,7 @@ def discrepancies(
             continue
         if got.decision is not None:
             acknowledged.append(got.decision)
-        if got.end == "whole" and not _was_given(got, given, models):
+        if got.end == "whole" and not _was_given(got, whole, models):
             found.append(f"{got.tier} never gave {got.text!r}, which a client got")
     found += [f"decision {each} was told twice" for each, n in _counted(acknowledged) if n > 1]
     for decision in dict.fromkeys(acknowledged):
@@ -193,12 +194,13 @@ def _first(body: Json, key: str) -> str | None:
     return None
 
 
-def _was_given(got: Got, given: Sequence[Given], models: Mapping[str, Collection[str]]) -> bool:
+def _was_given(
+    got: Got, whole: set[tuple[str, str | None]], models: Mapping[str, Collection[str]]
+) -> bool:
     """Whether one of the tier's models gave just this, as a whole."""
     if got.tier is None or got.tier not in models:
         return True
-    theirs = [each for each in given if each.whole and each.model in models[got.tier]]
-    return any(each.text is None or each.text == (got.text or "") for each in theirs)
+    return any({(model, None), (model, got.text or "")} & whole for model in models[got.tier])
 
 
 def _unbacked(
