@@ -13,35 +13,15 @@ from app.records import Evidence, Record, record_from_json
 from app.store.checkpoints import Checkpoints
 from app.store.entries import ROW_BYTES, Entry, entry_of, row_of, size_bytes
 from app.store.lock import DirectoryLock
+from app.store.outbox_file import APPEND, is_full, opened, rescued_rows
 from app.store.protocol import Delete, Operation, evidence_from_json, with_evidence
-from app.store.salvage import Row, checked, is_sound, move_aside, readable_rows
+from app.store.salvage import Row, checked
 from app.store.wanted import Wanted
 
 logger = logging.getLogger(__name__)
 
 FILE = "outbox.sqlite3"
 
-_TABLE = """
-CREATE TABLE IF NOT EXISTS entries (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
-    kind TEXT NOT NULL,
-    id TEXT NOT NULL,
-    tenant TEXT NOT NULL,
-    body BLOB NOT NULL,
-    vector BLOB,
-    evidence_id TEXT,
-    checksum INTEGER
-);
-"""
-_INDEXES = """
-CREATE UNIQUE INDEX IF NOT EXISTS one_insert ON entries (id) WHERE kind = 'insert';
-CREATE UNIQUE INDEX IF NOT EXISTS one_label ON entries (id, tenant, evidence_id)
-    WHERE kind = 'label';
-"""
-_APPEND = (
-    "INSERT INTO entries (kind, id, tenant, body, vector, evidence_id, checksum) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
-)
 _WAITING = "SELECT id FROM entries WHERE kind = 'insert' AND number > ? ORDER BY number "
 _SUM = (
     "SELECT count(*), "
@@ -85,6 +65,7 @@ class Outbox:
         self._clock = clock
         self._lock = DirectoryLock(directory, "outbox.lock")
         self._database: sqlite3.Connection | None = None
+        self._rescued: list[Row] = []
         self._held: deque[tuple[float, int, int]] = deque()
         self._last_taken = 0
         self._checkpoints = Checkpoints(self._path)
@@ -95,21 +76,28 @@ class Outbox:
     def open(self) -> None:
         """Open the file; a broken one is moved aside after what can be read is copied.
 
+        On a full disk it stays shut, and is opened when there is something to write and room.
         Errors: StoreLockedError when another process has it; OutboxError.
         """
         self._lock.acquire()
         try:
-            rows = [] if is_sound(self._path) else self._rescue()
-            self._database = self._connect()
-            self._database.executescript(_TABLE)
-            _add_missing_columns(self._database)
-            self._database.executescript(_INDEXES)
-            with self._database:
-                self._database.execute("BEGIN")
-                self._database.executemany(_APPEND, map(checked, rows))
-            self.depth, self.bytes = self._database.execute(_SUM, (ROW_BYTES,)).fetchone()
+            self._load()
+        except OutboxError as exc:
+            if not is_full(exc.__cause__):
+                self._lock.release()
+                raise
+            logger.warning(
+                "the outbox is not open yet; records are refused", extra={"why": f"{exc}"}
+            )
+
+    def _load(self) -> None:
+        try:
+            # Kept until they are written again: a second try finds the damaged file moved aside.
+            self._rescued = self._rescued or rescued_rows(self._path)
+            database = opened(self._path, self._rescued)
+            self.depth, self.bytes = database.execute(_SUM, (ROW_BYTES,)).fetchone()
+            self._database, self._rescued = database, []
         except (sqlite3.Error, OSError) as exc:
-            self._lock.release()
             raise OutboxError(f"the outbox {self._path} cannot be used: {exc}") from exc
 
     def close(self) -> None:
@@ -133,8 +121,10 @@ class Outbox:
                 f"the outbox is full: {self.bytes} of {self._capacity_bytes} bytes wait for the "
                 "store; bring the store back, or raise store.outbox_bytes"
             )
+        if self._database is None and self._lock.held:
+            self._load()
         with _sqlite("written"):
-            added = self._open_database().execute(_APPEND, checked(row_of(operation))).rowcount
+            added = self._open_database().execute(APPEND, checked(row_of(operation))).rowcount
         if added:
             self.depth += 1
             self.bytes += added_bytes
@@ -211,7 +201,7 @@ class Outbox:
                 for kind in ("insert", "label"):
                     gone = database.execute(_ERASE, (kind, delete.id, tenant, ROW_BYTES))
                     found += gone.fetchall()
-                database.execute(_APPEND, checked(row_of(delete)))
+                database.execute(APPEND, checked(row_of(delete)))
         self._recount(dict(found))
         self.depth += len(deletes)
         self.bytes += sum(map(size_bytes, deletes))
@@ -256,32 +246,6 @@ class Outbox:
         if self._database is None:
             raise OutboxError("the outbox is closed")
         return self._database
-
-    def _connect(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self._path, isolation_level=None, timeout=1.0)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")
-        database.execute("PRAGMA wal_autocheckpoint = 0")
-        # What leaves the outbox, erased or delivered, is overwritten in the file.
-        database.execute("PRAGMA secure_delete = ON")
-        return database
-
-    def _rescue(self) -> list[Row]:
-        aside = move_aside(self._path)
-        rows = readable_rows(aside, schema=_TABLE + _INDEXES)
-        logger.error(
-            "the outbox was damaged; what could be read goes on, the file was moved aside",
-            extra={"moved_to": str(aside), "readable": len(rows)},
-        )
-        return rows
-
-
-def _add_missing_columns(database: sqlite3.Connection) -> None:
-    """Bring a file of an earlier version up to date."""
-    columns = [row[1] for row in database.execute("PRAGMA table_info(entries)")]
-    for name, kind in (("evidence_id", "TEXT"), ("checksum", "INTEGER")):
-        if name not in columns:
-            database.execute(f"ALTER TABLE entries ADD COLUMN {name} {kind}")
 
 
 @contextmanager
