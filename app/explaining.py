@@ -1,6 +1,6 @@
 """A decision explained: what is known of a request, what each step is worth, what would flip it."""
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from random import Random
 
@@ -21,10 +21,12 @@ from app.policies.llm_at import LlmAt
 from app.policies.value import Value
 from app.policy import Accept, Action, Ask, Context, Judge, Policy, Stop
 from app.records import Estimate, Neighbour, Record, Usage
+from app.sentences import sentence
 from app.tailor import left_out
 from app.tiers import Tier, TierLadder
 from app.transmission import Transmission
 from app.weighing import Weighing
+from app.worst import worst_answer_usd
 
 OBJECT = "autoshift.explanation"
 DECISION = "autoshift.decision"
@@ -34,12 +36,19 @@ class Explainer:
     """Looks at requests as the loop does, and asks their policy, without asking any tier."""
 
     def __init__(
-        self, *, transmission: Transmission, catalogue: Catalogue, ladder: TierLadder, clock: Clock
+        self,
+        *,
+        transmission: Transmission,
+        catalogue: Catalogue,
+        ladder: TierLadder,
+        clock: Clock,
+        is_down: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._transmission = transmission
         self._catalogue = catalogue
         self._ladder = ladder
         self._clock = clock
+        self._is_down = is_down
 
     async def explain(self, order: Order) -> Json:
         """Everything the first step is chosen by. Errors: none; a part that is down is named."""
@@ -60,12 +69,22 @@ class Explainer:
         # The gateway's own coins stay where they are: explaining changes nothing.
         apart = replace(context, rng=Random(0))  # noqa: S311
         told = _told(order, record, apart, self._clock.time_s())
-        told["ruled_out"] = self._ruled_out(order)
+        told["ruled_out"] = [*self._ruled_out(order), *self._held_back(order)]
+        told["first"] = _afforded(told["first"], order)
         levers = _levers(order.policy, apart)
         # Weighing hundreds of times over takes tens of milliseconds.
         told["flips"] = await to_thread.run_sync(_flips, levers)
         told["sentence"] = sentence(told)
         return told
+
+    def _held_back(self, order: Order) -> Iterator[Json]:
+        """The tiers that could serve it, but will not now."""
+        for tier in order.ladder:
+            why = _too_dear(tier, order)
+            if why is None and self._is_down(tier.name):
+                why = "its circuit breaker is open: it is left alone after failures"
+            if why is not None:
+                yield {"tier": tier.name, "why": why}
 
     def _ruled_out(self, order: Order) -> list[Json]:
         """The tiers that this request does not go to, and why."""
@@ -73,6 +92,28 @@ class Explainer:
         known = self._catalogue.ruled_out(order.request)
         usual = "another tier was asked for by name" if order.kind == "pinned" else "it is left out"
         return [{"tier": tier, "why": known.get(tier, usual)} for tier in others]
+
+
+def _too_dear(tier: Tier, order: Order) -> str | None:
+    """Why the request's own bound keeps it from this tier; None: it does not."""
+    most_usd = order.request.extension.max_cost_usd
+    if most_usd is None:
+        return None
+    usd = worst_answer_usd(tier, order.request, order.purse.output_tokens)
+    if usd is None:
+        return "its price is unknown, and max_cost_usd must be kept"
+    return f"it could cost up to ${usd:.6f}, over max_cost_usd" if usd > most_usd else None
+
+
+def _afforded(first: Json, order: Order) -> Json:
+    """The first step as it is paid for: with a tier below, where the wish is too dear."""
+    if first["do"] != "ask":
+        return first
+    ladder = order.ladder
+    for tier in (ladder[first["tier"]], *ladder.below(first["tier"])):
+        if _too_dear(tier, order) is None:
+            return {**first, "tier": tier.name}
+    return {"do": "stop", "attempt": None}
 
 
 def _chunks(order: Order, said: str) -> Iterator[Json]:
@@ -211,40 +252,6 @@ def action(chosen: Action) -> Json:
             return {"do": "judge", "by": chosen.by, "attempt": chosen.attempt}
         case Accept() | Stop():
             return {"do": "stop", "attempt": chosen.attempt}
-
-
-def sentence(told: Json) -> str:
-    """The explanation in words, for people."""
-    first = told["first"]
-    if first["do"] != "ask":
-        return "No tier can be asked."
-    tier = next(each for each in told["tiers"] if each["tier"] == first["tier"])
-    return " ".join(_sentences(told, tier))
-
-
-def _sentences(told: Json, tier: Json) -> Iterator[str]:
-    if told["kind"] == "pinned":
-        yield f"{tier['tier']} was asked for by name, so it answers."
-        return
-    accuracy = tier["accuracy"]
-    right = (
-        ""
-        if accuracy is None
-        else (
-            f", which is right in {accuracy:.0%} of such cases"
-            f" ({tier['low']:.0%} to {tier['high']:.0%})"
-        )
-    )
-    yield f"{told['policy']} would ask {tier['tier']} first{right}."
-    if accuracy is not None:
-        yield f"It looked at {len(told['neighbours'])} similar requests."
-    for out in told["ruled_out"]:
-        yield f"{out['tier']} is out: {out['why']}."
-    for flip in told["flips"]:
-        name = flip["name"] if flip["tier"] is None else f"the {flip['name']} of {flip['tier']}"
-        then = flip["then"]
-        instead = "something else" if then is None else f"{then['do']} {then['tier']}"
-        yield f"At {name} {flip['at']:.3g} instead of {flip['now']:.3g} it would {instead}."
 
 
 def story(record: Record) -> Json:

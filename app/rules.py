@@ -103,7 +103,11 @@ def rules_of(settings: Settings, parts: Parts) -> Rules:
         ),
         transmission=transmission,
         explainer=Explainer(
-            transmission=transmission, catalogue=catalogue, ladder=ladder, clock=parts.clock
+            transmission=transmission,
+            catalogue=catalogue,
+            ladder=ladder,
+            clock=parts.clock,
+            is_down=parts.exchange.is_left_alone,
         ),
         mode=settings.stream.mode,
     )

@@ -22,7 +22,7 @@ from app.tiers import TierLadder
 logger = logging.getLogger(__name__)
 
 WAITING, AT_ONCE = 128, 2
-CHANCE = 0.5
+CHANCE = 0.9
 """Of a trial where there is money for one: what comes in turns must not be tried in step."""
 SAVED_REQUESTS = 50.0
 """What is left unspent for longer than this many requests is not spent any more."""

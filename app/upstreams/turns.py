@@ -114,6 +114,10 @@ class Exchange:
             else:
                 return
 
+    def is_left_alone(self, tier: str) -> bool:
+        """Whether every upstream of the tier is, by its circuit breaker."""
+        return all(line.breaker.state == "open" for line in self.tiers[tier])
+
     def states(self) -> dict[str, str]:
         """Of each upstream's circuit breaker, by its name."""
         lines = [line for tier in self.tiers.values() for line in tier]

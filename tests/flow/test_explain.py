@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.support.gateway import Gateway, Json, chat, gateway, until
+from tests.support.provider import Fails
 
 pytestmark = pytest.mark.anyio
 
@@ -156,3 +157,29 @@ async def test_what_is_wrong_is_refused_as_for_a_completion(tmp_path: Path) -> N
         assert typed.status_code == 200
         wrong = await gate.http.get("/v1/explain")
         assert wrong.status_code == 405
+
+
+async def test_what_a_bound_on_cost_and_a_circuit_breaker_keep_away_is_told(tmp_path: Path) -> None:
+    breaker = {"in_a_row": 2, "open_s": 60}
+    async with gateway(tmp_path, policy="value", breaker=breaker, retries={"share": 0}) as gate:
+        gate.provider.answers("model-medium", Fails(500))
+        for _ in range(4):
+            await gate.ask(model="medium")
+        free = await explained(gate)
+        dear = await explained(
+            gate, autoshift={"max_cost_usd": 0.02, "quality_per_dollar": 0.001}, max_tokens=100
+        )
+        served = await gate.ask(
+            autoshift={"max_cost_usd": 0.02, "quality_per_dollar": 0.001}, max_tokens=100
+        )
+        none = await explained(gate, autoshift={"max_cost_usd": 1e-9}, max_tokens=100)
+
+    why = {out["tier"]: out["why"] for out in free["ruled_out"]}
+    assert set(why) == {"medium"}
+    assert "circuit breaker is open" in why["medium"]
+    why = {out["tier"]: out["why"] for out in dear["ruled_out"]}
+    assert "over max_cost_usd" in why["large"]
+    assert dear["first"]["tier"] != "large"
+    assert served.headers["x-autoshift-tier"] == "small"
+    assert none["first"] == {"do": "stop", "attempt": None}
+    assert none["sentence"].startswith("No tier can be asked: ")
