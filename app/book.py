@@ -48,6 +48,14 @@ class Excerpt:
     def where(self, mask: Mask) -> "Excerpt":
         return replace(self, rows=self.rows[mask])
 
+    def of(self, tenant: str | None = None, since_s: float = -inf) -> "Excerpt":
+        """One tenant's rows, or everybody's, from this Unix time on."""
+        mask: Mask = self.rows["time_s"] >= since_s
+        if tenant is not None:
+            known = self.names["tenant"]
+            mask &= self.rows["tenant"] == (known.index(tenant) if tenant in known else NOBODY)
+        return self.where(mask)
+
     def sums(self) -> Sums:
         """Over the rows that can be compared."""
         sums, comparable = Sums(self.tiers), self.rows[self.rows["comparable"]]
@@ -84,15 +92,13 @@ class Book:
             row["vector"] = added.vector
             row["unpriced"] = [name in added.unpriced for name in (*self._tiers, SERVED)]
 
-    def read(self, tenant: str | None = None, since_s: float = -inf) -> Excerpt:
-        """A copy of one tenant's rows, or everybody's, from this Unix time on."""
-        order = np.roll(np.arange(len(self._places)), -self._next)
-        mask = self._table["time_s"][order] >= since_s
-        if tenant is not None:
-            mask &= self._table["tenant"][order] == self._names["tenant"].get(tenant, NOBODY)
+    def copy(self) -> Excerpt:
+        """All rows. It is quick: what takes longer can be done with it in a thread."""
+        filled = self._table[: len(self._places)]
+        rows = np.concatenate([filled[self._next :], filled[: self._next]])
         names = {what: tuple(known) for what, known in self._names.items()}
         complete = None if self._forgotten_s == -inf else self._forgotten_s
-        return Excerpt(self._tiers, self._table[order[mask]], names, complete)
+        return Excerpt(self._tiers, rows, names, complete)
 
     def _begin(self, tiers: tuple[str, ...]) -> None:
         self._tiers = tiers

@@ -8,6 +8,7 @@ import numpy as np
 
 from app.alarms import Alarm
 from app.book import PURPOSES, Excerpt
+from app.counterfactual import Sums
 from app.errors import RequestError
 from app.jsontext import Json
 from app.records import Purpose
@@ -30,11 +31,17 @@ NOTHING = "nothing to compare yet: no request was routed"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a report is about, as it was at one moment: the rest may take its time, in a thread.
+class Stands:
+    """How things stand, over all requests with the older ones fading, or over some."""
 
-    `tenant` None: everybody's.
-    """
+    standing: Standing | None
+    savings: Mapping[str, Against]
+    spend_usd_per_1000: Mapping[Purpose, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a report is about. `tenant` None: everybody's."""
 
     tenant: str | None
     since_s: float | None
@@ -46,6 +53,50 @@ class Told:
     simulated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that a report needs, as it was at one moment; `told` may take its time, in a thread."""
+
+    tenant: str | None
+    since_s: float | None
+    book: Excerpt
+    fading: Stands | None
+    alarms: Sequence[Alarm]
+    simulated: bool
+
+    def told(self) -> Told:
+        excerpt = self.book.of(self.tenant, -inf if self.since_s is None else self.since_s)
+        stands = self.fading or _stands_in(excerpt)
+        return Told(
+            tenant=self.tenant,
+            since_s=self.since_s,
+            excerpt=excerpt,
+            standing=stands.standing,
+            savings=stands.savings,
+            spend_usd_per_1000=stands.spend_usd_per_1000,
+            alarms=self.alarms,
+            simulated=self.simulated,
+        )
+
+
+def snapshot_of(
+    tracker: Tracker,
+    tenant: str | None = None,
+    *,
+    since_s: float | None = None,
+    simulated: bool = False,
+) -> Snapshot:
+    """Of one tenant, or over all; without `since_s`, older requests fade.
+
+    `simulated`: the tiers are.
+    """
+    fading = None
+    if since_s is None:
+        savings = _savings(tracker.sums(tenant))
+        fading = Stands(tracker.standing(tenant), savings, tracker.spend(tenant))
+    return Snapshot(tenant, since_s, tracker.book.copy(), fading, tracker.alarms, simulated)
+
+
 def told_by(
     tracker: Tracker,
     tenant: str | None = None,
@@ -53,21 +104,19 @@ def told_by(
     since_s: float | None = None,
     simulated: bool = False,
 ) -> Told:
-    """How things stand for one tenant, or over all; without `since_s`, older requests fade.
+    """The same, told at once."""
+    return snapshot_of(tracker, tenant, since_s=since_s, simulated=simulated).told()
 
-    `simulated`: the tiers are.
-    """
-    excerpt = tracker.book.read(tenant, -inf if since_s is None else since_s)
-    if since_s is None:
-        standing, sums = tracker.standing(tenant), tracker.sums(tenant)
-        spend = tracker.spend(tenant)
-    else:
-        sums = excerpt.sums() if excerpt.rows["routed"].any() else None
-        standing = None if sums is None else standing_in(excerpt, sums)
-        spend = _spend_usd_per_1000(excerpt)
-    savings = {} if sums is None else {tier: against(sums, tier) for tier in sums.tiers}
-    alarms = tracker.alarms
-    return Told(tenant, since_s, excerpt, standing, savings, spend, alarms, simulated)
+
+def _stands_in(excerpt: Excerpt) -> Stands:
+    if not excerpt.rows["routed"].any():
+        return Stands(None, {}, None)
+    sums = excerpt.sums()
+    return Stands(standing_in(excerpt, sums), _savings(sums), _spend_usd_per_1000(excerpt, sums))
+
+
+def _savings(sums: Sums | None) -> dict[str, Against]:
+    return {} if sums is None else {tier: against(sums, tier) for tier in sums.tiers}
 
 
 def report_of(told: Told, baseline: str | None = None) -> Json:
@@ -144,10 +193,10 @@ def _usd(usd: float) -> str:
     return f"{usd:,.2f}" if usd >= 1 else f"{usd:.3g}"
 
 
-def _spend_usd_per_1000(excerpt: Excerpt) -> dict[Purpose, float] | None:
+def _spend_usd_per_1000(excerpt: Excerpt, sums: Sums) -> dict[Purpose, float] | None:
     """What was spent on what by the requests that can be compared; None where it is unknown."""
     rows = excerpt.rows[excerpt.rows["comparable"]]
-    if not len(rows) or excerpt.sums().is_unpriced(SERVED):
+    if not len(rows) or sums.is_unpriced(SERVED):
         return None
     usd = PER * np.nansum(rows["usd"], axis=0) / len(rows)
     return dict(zip(PURPOSES, usd.tolist(), strict=True))

@@ -45,7 +45,7 @@ class Vitals:
         if now_s - self._looked_s < LOOK_S:
             return
         self._looked_s = now_s
-        excerpt = self.tracker.book.read()
+        excerpt = self.tracker.book.copy()
         self._figures = await to_thread.run_sync(_calibrated, excerpt)
 
     def figures(self) -> Figures:

@@ -19,7 +19,7 @@ from app.dashboard import dashboard_of
 from app.errors import NotFoundError
 from app.jsontext import Json
 from app.keyring import Caller
-from app.report import told_by
+from app.report import snapshot_of
 from app.tracker import Tracker
 
 FOLDER = Path(__file__).with_name("page")
@@ -77,7 +77,7 @@ class Figures:
         self, caller: Caller, tenant: str, fields: Fields, baseline: str | None
     ) -> Json:
         now_s, mode = time.time(), self.mode()
-        told = told_by(
+        taken = snapshot_of(
             self.tracker,
             None if tenant == EVERYBODY else tenant,
             since_s=fields.since_s("since", now_s),
@@ -86,12 +86,12 @@ class Figures:
         about: Json = {"policy": self.policy, "version": self.version, "tenant": tenant}
         about["mode"] = mode
         if caller.role == "admin":
-            about["tenants"] = sorted({caller.tenant, *told.excerpt.names["tenant"]})
+            about["tenants"] = sorted({caller.tenant, *taken.book.names["tenant"]})
         else:
-            told = replace(told, alarms=())  # they are about everybody's requests
+            taken = replace(taken, alarms=())  # they are about everybody's requests
 
         def work() -> Json:
-            return {**about, **dashboard_of(told, baseline or mode["tier"], now_s=now_s)}
+            return {**about, **dashboard_of(taken.told(), baseline or mode["tier"], now_s=now_s)}
 
         return await to_thread.run_sync(work)
 

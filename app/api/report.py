@@ -12,7 +12,7 @@ from app.api.auth import EVERYBODY, Asking, tenant_of
 from app.api.fields import Fields, query_of
 from app.api.story import json_reply
 from app.jsontext import Json
-from app.report import report_of, told_by
+from app.report import Snapshot, report_of, snapshot_of
 from app.tracker import Tracker
 
 NAME_CHARACTERS = 64
@@ -35,10 +35,14 @@ def report_router(
         since_s = fields.since_s("since", time.time())
         now = mode()
         baseline = fields.text("baseline", most=NAME_CHARACTERS) or now["tier"]
-        told = told_by(tracker, tenant, since_s=since_s, simulated=simulated)
+        taken = snapshot_of(tracker, tenant, since_s=since_s, simulated=simulated)
         if caller.role != "admin":
-            told = replace(told, alarms=())  # they are about everybody's requests
-        report: Json = await to_thread.run_sync(report_of, told, baseline)
+            taken = replace(taken, alarms=())  # they are about everybody's requests
+        report: Json = await to_thread.run_sync(_told, taken, baseline)
         return json_reply({**report, "mode": now})
 
     return router
+
+
+def _told(taken: Snapshot, baseline: str | None) -> Json:
+    return report_of(taken.told(), baseline)

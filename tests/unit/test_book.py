@@ -35,11 +35,11 @@ def test_only_the_newest_are_kept_in_the_order_they_came() -> None:
     for record in records:
         book.write(record, None)
     book.write(records[0], None)  # forgotten: it does not come back
-    read = book.read()
+    read = book.copy().of()
 
     assert [name.decode() for name in read.rows["id"]] == [record.id for record in records[700:]]
     assert read.complete_since_s == records[699].time_s
-    assert book.read(since_s=records[990].time_s).rows["time_s"].tolist() == [
+    assert book.copy().of(since_s=records[990].time_s).rows["time_s"].tolist() == [
         record.time_s for record in records[990:]
     ]
 
@@ -51,7 +51,7 @@ def test_a_request_heard_of_again_keeps_its_place_and_counts_once() -> None:
     book.write(world.record(), None)
     lesson = Evidence("lesson", None, "lesson", record.time_s, cost_usd=0.5)
     book.write(replace(record, evidence={"lesson": lesson}), None)
-    rows = book.read().rows
+    rows = book.copy().of().rows
 
     assert len(rows) == 2
     assert rows["id"][0].decode() == record.id
@@ -63,12 +63,12 @@ def test_a_tenant_reads_its_own_rows_however_many_tenants_there_are() -> None:
     for number in range(600):
         book.write(replace(world.record(), tenant=f"team-{number}"), None)
 
-    assert len(book.read("team-3").rows) == 1
-    assert len(book.read("nobody").rows) == 0
+    assert len(book.copy().of("team-3").rows) == 1
+    assert len(book.copy().of("nobody").rows) == 0
     # It came when no more could be told apart: it must not see the others that did.
-    assert len(book.read("team-599").rows) == 0
-    assert len(book.read("(others)").rows) == 0
-    assert len(book.read().rows) == 600
+    assert len(book.copy().of("team-599").rows) == 0
+    assert len(book.copy().of("(others)").rows) == 0
+    assert len(book.copy().of().rows) == 600
 
 
 def test_all_of_it_unfaded_says_what_a_sum_over_all_would() -> None:

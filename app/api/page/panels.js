@@ -40,12 +40,14 @@ export function show(figures, open) {
   newest(figures.newest, report.tiers, open);
 }
 
-function verdict({ state, sentence, saving_sentence: saving, alarms, simulated }) {
+function verdict({ state, sentence, saving_sentence: saving, alarms, simulated, since_s: since, complete_since_s: forgotten }) {
   const cut = sentence.indexOf(": "), opening = sentence.slice(0, cut);
   at("state").textContent = simulated ? `${opening} (simulated)` : opening;
   at("state").className = `badge ${STATES[state][1]}`;
   at("sentence").textContent = `${sentence.slice(cut + 2)}.`;
   at("saving").textContent = `${saving[0].toUpperCase()}${saving.slice(1)}.`;
+  at("forgotten").hidden = forgotten === null || (since ?? 0) > forgotten;
+  at("forgotten").textContent = forgotten === null ? "" : `Counts, costs and plots are of the newest requests, since ${words.moment(forgotten)}: older ones are no longer kept here.`;
   replace("alarms", ...alarms.map((alarm) => make("li", {}, `${alarm.sentence} (since ${words.moment(alarm.since_s)})`)));
 }
 
