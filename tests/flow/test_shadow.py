@@ -165,7 +165,8 @@ async def test_of_a_canary_some_conversations_are_routed_at_every_turn(tmp_path:
 async def test_a_canary_that_is_worse_for_sure_returns_to_shadow(
     tmp_path: Path, sees: float, then: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world = World(1, start="small", judge_sees=sees, decided=True)
+    coins = {"small": 0.1, "medium": 0.1, "large": 0.6, "full": 0.4}
+    world = World(1, start="small", judge_sees=sees, decided=True, coins=coins)
     await kept(tmp_path, [world.record() for _ in range(350)])
     caplog.set_level(logging.WARNING)
     mode = {"canary": 0.999}
