@@ -90,6 +90,8 @@ class Afterwards:
         while not self._waiting.empty():
             self._waiting.get_nowait()
             self._meter.observe_lesson("dropped")
+        if self._trials is not None:
+            self._trials.stop()
 
     def submit(self, served: Served) -> None:
         """Learn from it some time, if there is more to learn; not where too many wait already."""

@@ -200,7 +200,14 @@ def build_parts(settings: Settings) -> Parts:
     )
     mode = Mode(settings.mode, settings.shadow, ladder=ladder, tracker=tracker)
     metrics.watch_mode(lambda: mode.name)
-    trying = Trying(trials=trials, loop=transmission, recorder=recorder, clock=clock, new_id=new_id)
+    trying = Trying(
+        trials=trials,
+        loop=transmission,
+        recorder=recorder,
+        clock=clock,
+        new_id=new_id,
+        busy=lambda: in_flight.busy,
+    )
     return Parts(
         settings=settings,
         limiter=limiter,

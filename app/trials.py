@@ -114,6 +114,11 @@ class Trials:
         except asyncio.QueueFull:
             logger.warning("too many requests wait to be tried", extra={"waiting": WAITING})
 
+    def stop(self) -> None:
+        """Begin no more trials: the process is about to end."""
+        while not self.waiting.empty():
+            self.waiting.get_nowait()
+
     def charge(self, usd: float | None) -> None:
         """A part of a trial was paid. What nobody knows the price of is not tried again soon."""
         self._left_usd = -self._most_usd if usd is None else self._left_usd - usd
@@ -121,7 +126,10 @@ class Trials:
 
 
 class Trying:
-    """Looks at what waits, and tries some of it, through the one loop and without a client."""
+    """Looks at what waits, and tries some of it, through the one loop and without a client.
+
+    Nothing is tried while the gateway is `busy`.
+    """
 
     def __init__(
         self,
@@ -131,12 +139,14 @@ class Trying:
         recorder: RecordSink,
         clock: Clock,
         new_id: Callable[[], str],
+        busy: Callable[[], bool],
     ) -> None:
         self._trials = trials
         self._loop = loop
         self._recorder = recorder
         self._clock = clock
         self._new_id = new_id
+        self._busy = busy
 
     async def run(self) -> None:
         """Work, until cancelled."""
@@ -149,7 +159,7 @@ class Trying:
             served, is_drawn = await self._trials.waiting.get()
             try:
                 await self._note_choice(served)
-                if is_drawn:
+                if is_drawn and not self._busy():
                     await self._try(served)
             except GatewayError:
                 pass  # it is on the trial's record
