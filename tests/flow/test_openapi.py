@@ -1,5 +1,7 @@
 """The description of the API is true: whatever it lets one ask, the reply is one it describes."""
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -78,18 +80,27 @@ async def test_the_parameters_are_described_as_they_are_checked(tmp_path: Path) 
 @pytest.mark.parametrize("kind", ["chats", "wrong chats", "all routes"])
 @pytest.mark.timeout(60)  # sixty cases, with coverage on
 async def test_every_reply_is_one_that_is_described(tmp_path: Path, kind: str) -> None:
+    async with described_gateway(tmp_path) as gate:
+        document = await described(gate)
+        statuses = await to_thread.run_sync(try_out, document, gate.url, kind)
+        assert {"chats": 200, "wrong chats": 400, "all routes": 404}[kind] in statuses
+        assert (await gate.ask()).status_code == 200
+
+
+@asynccontextmanager
+async def described_gateway(store: Path) -> AsyncGenerator[Gateway, None]:
+    """A gateway with everything that the description can be about."""
     async with (
         provider() as behind,
         serving(_embeddings) as other,
         gateway(
-            tmp_path,
+            store,
             behind,
             providers={"scripted": {"base_url": behind.url}, "other": {"base_url": other.url}},
             passthrough={"embeddings": "other"},
         ) as gate,
     ):
-        await to_thread.run_sync(_try_out, await described(gate), gate.url, kind)
-        assert (await gate.ask()).status_code == 200
+        yield gate
 
 
 def _to_a_model(case: Case[Any]) -> Case[Any]:
@@ -120,7 +131,10 @@ def _cases(document: Json, kind: str) -> st.SearchStrategy[Case[Any]]:
     return api[CHAT]["POST"].as_strategy(generation_mode=mode).map(_to_a_model)
 
 
-def _try_out(document: Json, url: str, kind: str) -> None:
+def try_out(
+    document: Json, url: str, kind: str, cases: int = CASES, *, repeatable: bool = True
+) -> list[int]:
+    """Ask as is described, or not; the statuses that came. Errors: what was not described."""
     load_all_checks()
     checks: list[Any] = CHECKS.get_by_names(
         [
@@ -133,8 +147,9 @@ def _try_out(document: Json, url: str, kind: str) -> None:
     statuses: list[int] = []
 
     @settings(
-        max_examples=CASES,
-        derandomize=True,
+        max_examples=cases,
+        derandomize=repeatable,
+        deadline=None,
         database=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
@@ -148,5 +163,5 @@ def _try_out(document: Json, url: str, kind: str) -> None:
         assert reply.headers["x-request-id"]
 
     try_one()
-    assert len(statuses) >= CASES
-    assert {"chats": 200, "wrong chats": 400, "all routes": 404}[kind] in statuses
+    assert len(statuses) >= cases
+    return statuses
