@@ -17,12 +17,11 @@ from app.events import Order
 from app.explaining import OBJECT, Explainer, story
 from app.jsontext import Json, dump_json
 from app.parts import Parts, build_parts, new_id
-from app.remote_records import RemoteRecords
+from app.remote_records import add_remote, remote, whose
 from app.restart import Restart
 from app.settings import Settings
 from app.wire import parse_request
 
-TENANT = "local"
 UNKNOWN = "?"
 NEIGHBOURS_SHOWN = 10
 LONGEST = 60
@@ -35,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="auto", help="default: auto; auto:llm_at, a tier, …")
     for dial in ("quality-per-dollar", "usd-per-1000", "keep-quality"):
         parser.add_argument(f"--{dial}", type=float, metavar="N", help="as if the dial stood there")
-    parser.add_argument("--url", help="of a running gateway, such as http://127.0.0.1:8080")
+    add_remote(parser)
     parser.add_argument(
         "--config",
         type=Path,
@@ -71,7 +70,7 @@ async def _told(given: argparse.Namespace) -> Json:
 
 
 async def _remote(given: argparse.Namespace, url: str) -> Json:
-    gateway = RemoteRecords(url)
+    gateway = remote(given, url)
     if given.decision is not None:
         return await gateway.decision(given.decision)
     return await gateway.explain(_body(given))
@@ -82,12 +81,12 @@ async def _offline(given: argparse.Namespace, settings: Settings) -> Json:
     parts = build_parts(settings)
     async with parts.working():
         if given.decision is not None:
-            record = await parts.recorder.get(given.decision, tenant=TENANT)
+            record = await parts.recorder.get(given.decision, tenant=whose(given))
             if record is None:
                 raise NotFoundError(f"there is no decision {given.decision[:64]!r}")
             return story(record)
         archive = Archive(recorder=parts.recorder, store=parts.store, outbox=parts.outbox)
-        restart = Restart(archive=archive, audience=parts.audience, tenants=(TENANT,))
+        restart = Restart(archive=archive, audience=parts.audience, tenants=(whose(given),))
         async with asyncio.timeout(60):
             await restart.run()
         explainer = Explainer(
@@ -96,15 +95,15 @@ async def _offline(given: argparse.Namespace, settings: Settings) -> Json:
             ladder=parts.ladder,
             clock=parts.clock,
         )
-        return await explainer.explain(_order(_body(given), parts))
+        return await explainer.explain(_order(given, parts))
 
 
-def _order(body: Json, parts: Parts) -> Order:
-    request = parse_request(dump_json(body), {})
+def _order(given: argparse.Namespace, parts: Parts) -> Order:
+    request = parse_request(dump_json(_body(given)), {})
     route = parts.catalogue.route(request)
     return Order(
         id=new_id(),
-        tenant=TENANT,
+        tenant=whose(given),
         request=request,
         policy=route.policy,
         ladder=route.ladder,

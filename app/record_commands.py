@@ -17,10 +17,9 @@ from app.configuration import load_settings
 from app.errors import SettingsError
 from app.manual import add_command
 from app.offline_records import offline_records
-from app.remote_records import RemoteRecords
+from app.remote_records import add_remote, add_tenant, remote, whose
 from app.store.wanted import Wanted, moment_s
 
-TENANT = "local"
 STANDARD = Path("-")
 DECLINED = 1
 
@@ -80,7 +79,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         )
         action.add_argument("--json", action="store_true", help="the counts as JSON")
     for action in (export, delete):
-        action.add_argument("--url", help="of a running gateway, such as http://127.0.0.1:8080")
+        add_remote(action)
+    add_tenant(load)
 
 
 async def run(given: argparse.Namespace) -> int:
@@ -93,9 +93,9 @@ async def _export(given: argparse.Namespace) -> int:
     with _progress("exporting") as (bar, advance):
         if given.url is not None:
             with _opened(given.file, "wb") as file:
-                written = await RemoteRecords(given.url).export(file, advance)
+                written = await remote(given, given.url).export(file, advance)
         else:
-            async with offline_records(load_settings(given.config), tenant=TENANT) as records:
+            async with offline_records(load_settings(given.config), tenant=whose(given)) as records:
                 bar(await records.count())
                 # Not before the store is open: a file that is there would be emptied for nothing.
                 with _opened(given.file, "wb") as file:
@@ -108,7 +108,7 @@ async def _import(given: argparse.Namespace) -> int:
     settings = load_settings(given.config)
     with _opened(given.file, "rb") as file, _progress("importing") as (bar, advance):
         bar(None if given.file == STANDARD else given.file.stat().st_size)
-        async with offline_records(settings, tenant=TENANT) as records:
+        async with offline_records(settings, tenant=whose(given)) as records:
             counts = await records.load(iter(file), advance, re_embed=given.re_embed)
     said = f"{counts.read:,} records read, {counts.new:,} of them new"
     if counts.re_embedded or counts.without_vector:
@@ -120,14 +120,14 @@ async def _import(given: argparse.Namespace) -> int:
 
 async def _delete(given: argparse.Namespace) -> int:
     wanted = Wanted(
-        TENANT,
+        whose(given),
         id=given.decision,
         since_s=given.since,
         before_s=given.before,
         conversation=given.conversation,
         principal=given.principal,
     )
-    if given.all == (wanted != Wanted(TENANT)):
+    if given.all == (wanted != Wanted(wanted.tenant)):
         raise SettingsError(
             "say which: --decision, --since, --before, --conversation, --principal; or --all"
         )
@@ -135,9 +135,9 @@ async def _delete(given: argparse.Namespace) -> int:
         print("Nothing was erased.", file=sys.stderr)  # noqa: T201
         return DECLINED
     if given.url is not None:
-        erased = await RemoteRecords(given.url).erase(wanted)
+        erased = await remote(given, given.url).erase(wanted)
     else:
-        async with offline_records(load_settings(given.config), tenant=TENANT) as offline:
+        async with offline_records(load_settings(given.config), tenant=whose(given)) as offline:
             erased = await offline.erase(wanted)
     _tell({"deleted": erased}, given, f"{erased:,} records erased")
     return 0

@@ -1,14 +1,18 @@
 """Records behind a running gateway, through its HTTP API."""
 
+import argparse
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import IO
 from urllib.parse import quote
 
 import httpx
+from pydantic import SecretStr
 
+from app.configuration import secret
 from app.errors import StoreDownError, StoreError
 from app.jsontext import Json
+from app.key_settings import LOCAL
 from app.record_files import Header, line_of
 from app.records import record_from_payload
 from app.report import OBJECT as REPORT
@@ -19,14 +23,41 @@ TIMEOUT_S = 600.0
 """Erasing many records takes long, and nothing is said meanwhile."""
 
 
+def add_remote(parser: argparse.ArgumentParser) -> None:
+    """The options that say which running gateway, by which key, and whose records there."""
+    parser.add_argument("--url", help="of a running gateway, such as http://127.0.0.1:8080")
+    parser.add_argument(
+        "--key-env", metavar="NAME", help="the variable with the key for it, where it asks for one"
+    )
+    add_tenant(parser)
+
+
+def add_tenant(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tenant", metavar="NAME", help="whose; default: the key's own, or local")
+
+
+def whose(given: argparse.Namespace) -> str:
+    """Whose records in a store that is read here."""
+    return given.tenant or LOCAL
+
+
+def remote(given: argparse.Namespace, url: str) -> "RemoteRecords":
+    """The gateway at this address, as the options say. Errors: SettingsError."""
+    return RemoteRecords(url, key=secret(given.key_env, wanted_by="--key-env"), tenant=given.tenant)
+
+
 class RemoteRecords:
-    """One gateway's, and what it makes of them.
+    """One gateway's, and what it makes of them. `tenant`: for an admin, whose.
 
     Errors of every method: StoreError, with what the gateway said.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self, url: str, *, key: SecretStr | None = None, tenant: str | None = None
+    ) -> None:
         self._url = url.rstrip("/").removesuffix("/v1")
+        self._headers = {} if key is None else {"api-key": key.get_secret_value()}
+        self._whose = {} if tenant is None else {"tenant": tenant}
 
     async def export(self, file: IO[bytes], advance: Callable[[int], None]) -> int:
         """How many were written, the oldest first."""
@@ -85,9 +116,10 @@ class RemoteRecords:
         self, method: str, query: Mapping[str, str], what: str = "records", body: Json | None = None
     ) -> Json:
         try:
-            async with httpx.AsyncClient(timeout=TIMEOUT_S) as http:
+            mine = {} if what == "explain" else self._whose
+            async with httpx.AsyncClient(timeout=TIMEOUT_S, headers=self._headers) as http:
                 reply = await http.request(
-                    method, f"{self._url}/v1/{what}", params=query, json=body
+                    method, f"{self._url}/v1/{what}", params={**query, **mine}, json=body
                 )
                 told = reply.json()
         except (httpx.HTTPError, httpx.InvalidURL) as exc:

@@ -16,7 +16,7 @@ from app.errors import RequestError
 from app.jsontext import Json
 from app.mode import Mode
 from app.offline_records import offline_records
-from app.remote_records import RemoteRecords
+from app.remote_records import add_remote, remote, whose
 from app.report import report_of, told_by
 from app.report_page import page_of
 from app.report_words import Sheet, sentences, sheets
@@ -25,12 +25,10 @@ from app.settings import Settings
 from app.store.wanted import since_of
 from app.tracker import Tracker
 
-TENANT = "local"
-
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `autoshift report`."""
-    parser.add_argument("--url", help="of a running gateway, such as http://127.0.0.1:8080")
+    add_remote(parser)
     parser.add_argument(
         "--config",
         type=Path,
@@ -53,7 +51,7 @@ async def run(given: argparse.Namespace) -> int:
     if given.url is not None:
         wanted = {"since": given.since, "baseline": given.baseline}
         asked = {name: value for name, value in wanted.items() if value is not None}
-        report = await RemoteRecords(given.url).report(**asked)
+        report = await remote(given, given.url).report(**asked)
     else:
         report = await _offline(load_settings(given.config), given)
     if given.json:
@@ -75,13 +73,13 @@ async def _offline(settings: Settings, given: argparse.Namespace) -> Json:
             raise RequestError(f"--since {exc}", param="since") from None
     tracker = Tracker(ladder=settings.ladder.names)
     async with (
-        offline_records(settings, tenant=TENANT) as records,
+        offline_records(settings, tenant=whose(given)) as records,
         aclosing(records.latest(RESTORED)) as latest,
     ):
         async for record in latest:
             tracker.restore(record)
     tracker.look()
-    told = told_by(tracker, TENANT, since_s=since_s, simulated=settings.simulated)
+    told = told_by(tracker, whose(given), since_s=since_s, simulated=settings.simulated)
     mode = Mode(settings.mode, settings.shadow, ladder=settings.ladder, tracker=tracker).told()
     return {**report_of(told, given.baseline or mode["tier"]), "mode": mode}
 

@@ -1,6 +1,7 @@
 """Keys: who is let in, as whom, and to what; and that nobody sees what is another tenant's."""
 
 import asyncio
+import json
 import logging
 import random
 from collections.abc import Iterator
@@ -8,9 +9,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from anyio import to_thread
 from starlette.routing import Route
 
 from app.api.auth import Guarded
+from app.cli import main
 from app.serving import serving
 from tests.support.gateway import Gateway, Json, chat, gateway, until
 from tests.support.keys import SECRETS, bearer, keys_in
@@ -352,3 +355,28 @@ async def test_similar_questions_of_another_tenant_decide_nothing(
         start = await start_of("b-1")
         assert (start["neighbours"], start["top_similarity"]) == (0, None)
         assert all(tier["accuracy"] == tier["prior"] for tier in start["estimates"].values())
+
+
+async def test_commands_ask_a_running_gateway_with_a_key_from_the_environment(
+    tmp_path: Path, keys: list[Json], capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with gateway(tmp_path, keys=keys) as gate:
+        for name in ("a-1", "a-2"):
+            await gate.ask(headers=bearer(name))
+
+        async def says(*arguments: str) -> Json:
+            status = await to_thread.run_sync(main, [*arguments, "--url", gate.url, "--json"])
+            assert status == 0, capfd.readouterr().err
+            told: Json = json.loads(capfd.readouterr().out)
+            return told
+
+        delete = ("records", "delete", "--principal", "a-2", "--yes")
+        with pytest.raises(AssertionError, match="the API key is missing or wrong"):
+            await says(*delete)
+        assert await says(*delete, "--key-env", "KEY_B_1") == {"deleted": 0}
+        root = ("--key-env", "KEY_ROOT", "--tenant", "tenant-a")
+        file = str(tmp_path / "saved.jsonl")
+        assert await says("records", "export", file, *root) == {"exported": 2}
+        assert await says("records", "export", file, "--key-env", "KEY_B_1") == {"exported": 0}
+        assert (await says("report", *root))["object"] == "autoshift.report"
+        assert (await says("explain", "hi", "--key-env", "KEY_A_1"))["sentence"]
