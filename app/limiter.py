@@ -12,11 +12,13 @@ from functools import partial
 from typing import TypeAlias, TypeVar
 
 from limits import RateLimitItemPerMinute
-from limits.aio.storage import MemoryStorage, Storage
+from limits.aio.storage import MemoryStorage, RedisStorage, Storage
+from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from limits.storage import storage_from_string
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
 from app.errors import CountsDownError
 
@@ -86,7 +88,10 @@ class Limiter:
     CountsDownError, within seconds, and at once for a second after that.
     """
 
-    def __init__(self, storage: Storage | None = None) -> None:
+    def __init__(
+        self, storage: Storage | None = None, close: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        self._close = close
         self._storage = storage or MemoryStorage()
         self._windows = SlidingWindowCounterRateLimiter(self._storage)
         self._owed: deque[Owed] = deque(maxlen=OWED_MOST)
@@ -157,14 +162,18 @@ class Limiter:
 
     async def run(self) -> None:
         """Make corrections as they fall due, until cancelled."""
-        while True:
-            await self._owes.wait()
-            self._owes.clear()
-            try:
-                await self.pay()
-            except CountsDownError:
-                await asyncio.sleep(SILENCE_S)
-                self._owes.set()
+        try:
+            while True:
+                await self._owes.wait()
+                self._owes.clear()
+                try:
+                    await self.pay()
+                except CountsDownError:
+                    await asyncio.sleep(SILENCE_S)
+                    self._owes.set()
+        finally:
+            if self._close is not None:
+                await self._close()
 
     async def _add(self, held: Held, amount: int) -> None:
         key, expiry_s = f"{held.total.name}:{held.part}", held.total.expiry_s
@@ -210,5 +219,8 @@ def build_limiter(url: str | None, password: SecretStr | None) -> Limiter:
     storage = storage_from_string(
         uri, implementation="redispy", wrap_exceptions=True, key_prefix="autoshift", **options
     )
-    assert isinstance(storage, Storage)  # noqa: S101 - the scheme says so
-    return Limiter(storage)
+    assert isinstance(storage, RedisStorage)  # noqa: S101 - the scheme says so
+    assert isinstance(storage.bridge, RedispyBridge)  # noqa: S101 - the implementation says so
+    client = storage.bridge.get_connection()
+    assert isinstance(client, Redis)  # noqa: S101 - as before
+    return Limiter(storage, close=client.aclose)

@@ -31,6 +31,11 @@ NANO = 1_000_000_000
 USUAL_OUTPUT_TOKENS = 1_000
 """How long an answer is taken to be against a limit in tokens, where the request does not say."""
 
+FIRST_SHARE = 0.5
+"""Of a request's own bound, what the cheapest tier's answer may use up."""
+FEWEST_TOKENS = 256
+"""No answer is cut shorter for a request's own bound; one that cannot pay for them is refused."""
+
 Reason: TypeAlias = Literal["budget", "limits"]
 
 
@@ -202,11 +207,16 @@ class Purses:
 
     def bounded(self, caller: Caller, request: ChatRequest) -> ChatRequest:
         """The request with an end to its answer, where its cost must be known beforehand."""
-        is_bounded = caller.limits.money is not None or request.extension.max_cost_usd is not None
+        most_usd = request.extension.max_cost_usd
+        is_bounded = caller.limits.money is not None or most_usd is not None
         if not is_bounded or request.token_cap is not None:
             return request
-        body = {**request.body, "max_completion_tokens": self._output_tokens}
-        return replace(request, body=body)
+        tokens = self._output_tokens
+        prices = [tier.price.output for tier in self._ladder if tier.price is not None]
+        if most_usd is not None and min(prices, default=0.0) > 0:
+            affordable = int(most_usd * FIRST_SHARE / min(prices) * 1_000_000)
+            tokens = min(tokens, max(FEWEST_TOKENS, affordable))
+        return replace(request, body={**request.body, "max_completion_tokens": tokens})
 
 
 def check_prices(keys: Iterable[Key], ladder: TierLadder) -> None:

@@ -253,6 +253,9 @@ async def test_an_answer_whose_cost_is_bounded_has_an_end(
             (bearer("a-1"), {"max_tokens": 99}, 99),
             (bearer("a-2"), {}, None),
             (bearer("a-2"), {"autoshift": {"max_cost_usd": 1}}, 1234),
+            # Half of it, at 4 USD per million; but never fewer than 256.
+            (bearer("a-2"), {"autoshift": {"max_cost_usd": 0.004}}, 500),
+            (bearer("a-2"), {"autoshift": {"max_cost_usd": 0.0015}}, 256),
         ):
             gate.provider.calls.clear()
             await gate.ask(headers=headers, model="small", **more)
