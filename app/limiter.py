@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, cast
 
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage, Storage
@@ -221,6 +221,5 @@ def build_limiter(url: str | None, password: SecretStr | None) -> Limiter:
     )
     assert isinstance(storage, RedisStorage)  # noqa: S101 - the scheme says so
     assert isinstance(storage.bridge, RedispyBridge)  # noqa: S101 - the implementation says so
-    client = storage.bridge.get_connection()
-    assert isinstance(client, Redis)  # noqa: S101 - as before
+    client = cast("Redis", storage.bridge.get_connection())
     return Limiter(storage, close=client.aclose)
