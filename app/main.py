@@ -27,6 +27,7 @@ from app.drain import Drain
 from app.keyring import Keyring
 from app.parts import build_parts, new_id
 from app.restart import Restart
+from app.retention import Retention
 from app.rules import InForce
 from app.settings import Settings
 
@@ -72,7 +73,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
         restored = restart(in_force.rules.keyring.tenants)
-        learning = (recorder, restored, parts.afterwards, parts.trying)
+        retention = Retention(
+            archive=archive,
+            recorder=recorder,
+            store=parts.store,
+            clock=parts.clock,
+            tenants=lambda: in_force.rules.keyring.tenants,
+            keep=settings.records.keep,
+        )
+        learning = (recorder, restored, parts.afterwards, parts.trying, retention)
         watching = (parts.mode, parts.limiter, parts.vitals, in_force)
         async with parts.working(*learning, *watching):
             yield

@@ -149,8 +149,16 @@ class StoreSection(Section):
     outbox_bytes: Annotated[int, Field(ge=4096)] = 256 * 1024 * 1024
 
 
+class Keep(Section):
+    """How long records are kept: so many days, and so many a tenant. None: without limit."""
+
+    days: Positive | None = 90.0
+    per_tenant: Annotated[int, Field(ge=1)] | None = 1_000_000
+
+
 class RecordsSection(Section):
     text: Literal["none", "excerpt", "full"] = "none"
+    keep: Keep = Keep()
 
 
 class Settings(BaseSettings):

@@ -122,8 +122,8 @@ class MemoryStore:
         rows = [Stored(record_id, self._records[record_id]) for record_id in found[:limit]]
         return rows, found[limit] if len(found) > limit else None
 
-    async def count(self) -> int:
-        """How many records there are."""
+    async def count(self, tenant: str | None = None) -> int:
+        """How many records there are; a replay has one tenant."""
         return len(self._records)
 
     def apply(self, operation: Operation) -> None:

@@ -18,6 +18,7 @@ from app.store.disk import Disk, free_bytes_of
 from app.store.engine import (
     by_id,
     by_time,
+    counted,
     create_shard,
     engine_errors,
     latest,
@@ -122,9 +123,9 @@ class EdgeStore:
         rows = [stored_of(p.id, p.payload, p.vector, tenant=wanted.tenant) for p in points]
         return rows, None if following is None else str(following)
 
-    async def count(self) -> int:
+    async def count(self, tenant: str | None = None) -> int:
         with engine_errors("count"):
-            return self._open_shard().count(CountRequest())
+            return self._open_shard().count(counted(tenant))
 
     async def flush(self) -> None:
         await to_thread.run_sync(self._flush)

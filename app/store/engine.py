@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qdrant_edge import (
+    CountRequest,
     Direction,
     Distance,
     EdgeConfig,
@@ -131,6 +132,11 @@ def by_id(wanted: Wanted, *, start: str | None, limit: int, vectors: bool) -> Sc
         with_payload=True,
         with_vector=vectors,
     )
+
+
+def counted(tenant: str | None) -> CountRequest:
+    """Count this tenant's points, or all of them."""
+    return CountRequest(filter=Filter(must=[_is("tenant", tenant)]) if tenant else None)
 
 
 @contextmanager

@@ -123,7 +123,9 @@ class RecordStore(Protocol):
         """
         ...
 
-    async def count(self) -> int: ...
+    async def count(self, tenant: str | None = None) -> int:
+        """How many records there are, of this tenant or everybody's."""
+        ...
 
     async def flush(self) -> None:
         """Make everything written so far survive a power cut, if the store does not by itself."""

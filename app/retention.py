@@ -1,0 +1,126 @@
+"""How long records are kept: by age, and by number a tenant, so that a store need not grow."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from math import inf, nextafter
+
+from app.archive import Archive
+from app.clock import Clock
+from app.errors import GatewayError
+from app.influence import NEAR_DUPLICATE
+from app.recorder import Recorder
+from app.settings import Keep
+from app.store import RecordStore, Stored, Wanted
+
+logger = logging.getLogger(__name__)
+
+EVERY_S = 3600.0
+DAY_S = 86_400.0
+READ_AT_ONCE = 32
+ERASED_AT_ONCE = 256
+LOOKED_AT = 4
+"""For each record that is to go, how many of the oldest are looked at for near-duplicates."""
+ALIKE = 8
+
+
+class Retention:
+    """Erases what is too old; of too many, the old near-duplicates first, then the oldest.
+
+    A near-duplicate tells what a newer record of the same task tells again. What was learned of
+    erased records in passing (rates, costs) stays, until the next start.
+    """
+
+    def __init__(
+        self,
+        *,
+        archive: Archive,
+        recorder: Recorder,
+        store: RecordStore,
+        clock: Clock,
+        tenants: Callable[[], Iterable[str]],
+        keep: Keep,
+        every_s: float = EVERY_S,
+    ) -> None:
+        self._archive = archive
+        self._recorder = recorder
+        self._store = store
+        self._clock = clock
+        self._tenants = tenants
+        self._keep = keep
+        self._every_s = every_s
+
+    async def run(self) -> None:
+        """Look after all tenants now and then, until cancelled; never raises."""
+        while True:
+            await asyncio.sleep(self._every_s)
+            for tenant in sorted(self._tenants()):
+                try:
+                    await self.tidy(tenant)
+                except GatewayError as exc:
+                    logger.warning("old records could not be erased", extra={"why": exc.message})
+                except Exception:  # they are kept longer, which harms nothing
+                    logger.exception("old records could not be erased")
+
+    async def tidy(self, tenant: str) -> int:
+        """Erase what this tenant has too much of; how many records that were.
+
+        Errors: StoreError, OutboxError.
+        """
+        erased = 0
+        if self._keep.days is not None:
+            before_s = self._clock.time_s() - self._keep.days * DAY_S
+            erased += await self._archive.erase(Wanted(tenant, before_s=before_s))
+        if self._keep.per_tenant is not None:
+            excess = await self._store.count(tenant) - self._keep.per_tenant
+            if excess > 0:
+                erased += await self._erase(await self._dispensable(tenant, excess), tenant)
+        if erased:
+            logger.info("old records are erased", extra={"tenant": tenant, "records": erased})
+        return erased
+
+    async def _dispensable(self, tenant: str, excess: int) -> list[str]:
+        """The ids of so many records, those that will be missed least."""
+        repeated: list[str] = []
+        oldest: list[str] = []
+        seen: set[str] = set()
+        since_s = -inf
+        while len(repeated) < excess and len(seen) < LOOKED_AT * excess:
+            started_s = time.monotonic()
+            wanted = Wanted(tenant, since_s=None if since_s == -inf else since_s)
+            rows = await self._store.by_time(
+                wanted, newest_first=False, limit=READ_AT_ONCE, vectors=True
+            )
+            new = [row for row in rows if row.id not in seen]
+            seen |= {row.id for row in new}
+            for row in new:
+                (repeated if await self._is_repeated(row, tenant) else oldest).append(row.id)
+            if len(rows) < READ_AT_ONCE:
+                break
+            times_s = [row.record.time_s for row in rows if row.record is not None]
+            since_s = max(times_s, default=since_s) if new else nextafter(since_s, inf)
+            await asyncio.sleep(time.monotonic() - started_s)  # as long for requests
+        return [*repeated, *oldest][:excess]
+
+    async def _is_repeated(self, row: Stored, tenant: str) -> bool:
+        """Whether a newer record of the same task is about nearly the same question."""
+        record = row.record
+        if record is None or row.vector is None or record.embedder is None:
+            return False
+        near = await self._store.search(
+            row.vector, tenant=tenant, embedder=record.embedder, limit=ALIKE
+        )
+        return any(
+            one.similarity > NEAR_DUPLICATE
+            and one.record.id != record.id
+            and one.record.task == record.task
+            and one.record.time_s > record.time_s
+            for one in near
+        )
+
+    async def _erase(self, ids: list[str], tenant: str) -> int:
+        for begun in range(0, len(ids), ERASED_AT_ONCE):
+            await self._recorder.erase(ids[begun : begun + ERASED_AT_ONCE], tenant=tenant)
+            await asyncio.sleep(0)
+        return len(ids)

@@ -1,0 +1,92 @@
+"""Records are kept for so long, and so many of them: near-duplicates go first, then the oldest."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from app.archive import Archive
+from app.retention import DAY_S, Retention
+from app.settings import Keep
+from app.store import EdgeStore, Outbox
+from tests.support.records import DIMENSION, delivered, direction, found, record, running
+
+pytestmark = pytest.mark.anyio
+
+NOW_S = 1_000 * DAY_S
+
+
+class Noon:
+    """A clock that stands."""
+
+    def time_s(self) -> float:
+        return NOW_S
+
+    def monotonic_s(self) -> float:
+        return 0.0
+
+
+@asynccontextmanager
+async def kept_so(
+    path: Path, keep: Keep, angles_deg: list[float], tenant: str = "local"
+) -> AsyncGenerator[tuple[Retention, EdgeStore, list[str]]]:
+    """Records of these directions, a day apart, the last one from now; and who looks after them."""
+    store, outbox = EdgeStore(path, dimension=DIMENSION), Outbox(path, capacity_bytes=1 << 22)
+    await store.open()
+    async with running(store, outbox) as recorder:
+        ids = []
+        for number, angle_deg in enumerate(angles_deg, start=1 - len(angles_deg)):
+            made = record(time_s=NOW_S + number * DAY_S, tenant=tenant)
+            recorder.submit(made, direction(angle_deg))
+            ids.append(made.id)
+        await delivered(recorder)
+        archive = Archive(recorder=recorder, store=store, outbox=outbox)
+        retention = Retention(
+            archive=archive,
+            recorder=recorder,
+            store=store,
+            clock=Noon(),
+            tenants=lambda: ["local"],
+            keep=keep,
+        )
+        yield retention, store, ids
+    await store.close()
+
+
+async def test_what_is_too_old_goes(tmp_path: Path) -> None:
+    keep = Keep(days=2.5, per_tenant=None)
+    async with kept_so(tmp_path, keep, [0, 20, 40, 60, 80]) as (retention, store, ids):
+        assert await retention.tidy("local") == 2
+        assert set(await found(store)) == set(ids[2:])
+        assert await retention.tidy("local") == 0
+
+
+async def test_of_too_many_near_duplicates_go_before_older_ones(tmp_path: Path) -> None:
+    keep = Keep(days=None, per_tenant=4)
+    async with kept_so(tmp_path, keep, [0, 30, 60, 30.5, 60.5, 90]) as (retention, store, ids):
+        assert await retention.tidy("local") == 2
+        assert set(await found(store)) == {ids[0], ids[3], ids[4], ids[5]}
+
+
+async def test_without_near_duplicates_the_oldest_go(tmp_path: Path) -> None:
+    keep = Keep(days=None, per_tenant=40)
+    angles_deg = [float(angle) * 6 for angle in range(50)]
+    async with kept_so(tmp_path, keep, angles_deg) as (retention, store, ids):
+        assert await retention.tidy("local") == 10
+        assert set(await found(store, limit=60)) == set(ids[10:])
+
+
+async def test_other_tenants_lose_nothing(tmp_path: Path) -> None:
+    keep = Keep(days=1, per_tenant=1)
+    async with kept_so(tmp_path, keep, [0, 30, 60], tenant="other") as (retention, store, _):
+        assert await retention.tidy("local") == 0
+        assert await store.count("other") == 3
+        assert await store.count("local") == 0
+        assert await store.count() == 3
+
+
+async def test_without_limits_nothing_goes(tmp_path: Path) -> None:
+    async with kept_so(tmp_path, Keep(days=None, per_tenant=None), [0, 0]) as (retention, store, _):
+        assert await retention.tidy("local") == 0
+        assert await store.count() == 2
