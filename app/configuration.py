@@ -39,7 +39,6 @@ def load_settings(path: Path | None = None) -> Settings:
 
 def build_settings(values: Mapping[str, object], *, where: str = "settings") -> Settings:
     """The settings of these values and this environment; errors as `load_settings`."""
-    _refuse_later_keys(values, where)
     _refuse_unknown_variables()
     try:
         return Settings(**values)  # type: ignore[arg-type]  # pydantic checks every value
@@ -94,12 +93,6 @@ def secrets_in_file(path: Path, *, wanted_by: str) -> list[tuple[str, SecretStr]
     if not found:
         raise SettingsError(f"{wanted_by}: key_file {path} holds no key")
     return found
-
-
-def _refuse_later_keys(values: Mapping[str, object], where: str) -> None:
-    records = values.get("records")
-    if isinstance(records, Mapping) and "keep" in records:
-        raise SettingsError(f"{where}: records.keep: not yet; remove this key, records are kept")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

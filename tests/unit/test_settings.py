@@ -183,19 +183,10 @@ def test_an_address_others_can_reach_is_refused_while_there_are_no_keys(
         assert "not a loopback address" in refusal(directory, WORKING + section)
 
 
-@pytest.mark.parametrize(
-    ("addition", "key"),
-    [
-        ("records: {keep: {days: 90}}", "records.keep"),
-    ],
-)
-def test_what_a_later_version_brings_is_refused_as_not_yet(
-    directory: Path, addition: str, key: str
-) -> None:
-    message = refusal(directory, WORKING + addition)
-
-    assert f"{key}: " in message
-    assert "not yet" in message
+def test_how_long_records_are_kept_can_be_set(directory: Path) -> None:
+    keep = load(directory, WORKING + "records: {keep: {days: null, per_tenant: 500}}").records.keep
+    assert (keep.days, keep.per_tenant) == (None, 500)
+    assert "days" in refusal(directory, WORKING + "records: {keep: {days: 0}}")
 
 
 @pytest.mark.parametrize(
