@@ -27,7 +27,7 @@ class Hop:
     """One call that came in. `mark` is the one in the question.
 
     `whole`: it got an answer, which is `answered` where that was made here. `kept`: it came over a
-    connection that had served another one before.
+    connection that had served another one before. `left`: whether whoever asked has.
     """
 
     model: str
@@ -38,6 +38,7 @@ class Hop:
     headers: dict[str, str]
     path: str
     kept: bool
+    left: Callable[[], bool]
     answered: str | None = None
     whole: bool = False
 
@@ -233,12 +234,13 @@ def endless(piece: bytes) -> Act:
 
 
 def holds(first: bytes = b"") -> Act:
-    """This, and then nothing for ever."""
+    """This, and then nothing, until whoever asked has left."""
 
-    async def act(_: Hop, writer: asyncio.StreamWriter) -> Ending:
+    async def act(hop: Hop, writer: asyncio.StreamWriter) -> Ending:
         writer.write(first)
         await writer.drain()
-        await asyncio.Event().wait()
+        while not hop.left():
+            await asyncio.sleep(0.02)
         return "cut"
 
     return act
@@ -318,4 +320,5 @@ async def _hop(reader: asyncio.StreamReader, *, kept: bool) -> Hop | None:
         headers=headers,
         path=first.split(" ")[1],
         kept=kept,
+        left=reader.at_eof,
     )

@@ -1,0 +1,161 @@
+"""An hour of requests, 5 % of calls failing, 2 % of clients leaving: nothing grows or is left.
+
+The gateway is a process of its own, so that its memory is its own.
+"""
+
+import asyncio
+import logging
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import httpx
+import orjson
+
+from tests.long._requests import answer_of
+from tests.support.faults import Act, Hop, breaks, fails, faulty_provider
+from tests.support.faulty_gateway import tiers
+from tests.support.gateway import chat, configuration
+
+SECONDS = 3600
+PER_S = 50
+WARM = 1 / 6
+"""The share of the time that is not looked at: caches and pools fill."""
+SLOPE_MIB = 1.0
+"""How much memory may grow in ten minutes."""
+LISTENS = "Autoshift listens on "
+FAULTS: tuple[Act, ...] = (fails(500), fails(503), breaks(2, "cut"), breaks(2, "reset"))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The gateway at one moment."""
+
+    at_s: float
+    rss_bytes: int
+    files: int
+
+
+def run(*, scale: float) -> dict[str, object]:
+    """At scale 1 for an hour at 50 requests a second; less is shorter, not slower."""
+    logging.disable(logging.ERROR)
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(_soak(Path(folder), SECONDS * scale))
+
+
+async def _soak(folder: Path, for_s: float) -> dict[str, object]:
+    rng = Random(1)  # noqa: S311
+
+    def chooses(hop: Hop) -> Act:
+        return rng.choice(FAULTS) if rng.random() < 0.05 else answer_of(hop)
+
+    said: list[str] = []
+    async with faulty_provider() as behind, _served(folder, behind.url, said) as (pid, url):
+        behind.chooses = chooses
+        limits = httpx.Limits(max_connections=64)
+        http = httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, limits=limits)
+        async with http:
+            await _requests(http, rng, 2.0, 5)
+            await asyncio.sleep(2)
+            before = _sample(pid, 0.0)
+            samples, asked = await _watched(http, rng, for_s, pid, behind.log)
+            await asyncio.sleep(2)
+        await asyncio.sleep(3)
+        after = _sample(pid, for_s)
+    bugs = [line for line in said if "Traceback" in line or "never retrieved" in line]
+    assert not bugs, f"{len(bugs)} unhandled: {bugs[0]}"
+    warm = [each for each in samples if each.at_s >= WARM * for_s]
+    slope = statistics.linear_regression(
+        [each.at_s for each in warm], [each.rss_bytes for each in warm]
+    ).slope
+    per_ten_minutes_mib = slope * 600 / 2**20
+    told = {
+        "requests": asked,
+        "per s": round(asked / for_s, 1),
+        "RSS before, after, MiB": [round(each.rss_bytes / 2**20, 1) for each in (before, after)],
+        "RSS slope, MiB / 10 min": round(per_ten_minutes_mib, 2),
+        "files before, after": [before.files, after.files],
+    }
+    assert after.files <= before.files + 2, f"files were left open: {told}"
+    # In less than half an hour the slope is noise, and the first records of a store are its growth.
+    assert for_s < SECONDS / 2 or per_ten_minutes_mib <= SLOPE_MIB, f"memory grows: {told}"
+    return told
+
+
+async def _watched(
+    http: httpx.AsyncClient, rng: Random, for_s: float, pid: int, log: list[Hop]
+) -> tuple[list[Sample], int]:
+    samples: list[Sample] = []
+    began_s = time.monotonic()
+    asked = 0
+    while (at_s := time.monotonic() - began_s) < for_s:
+        asked += await _requests(http, rng, min(5.0, for_s), PER_S)
+        log.clear()
+        samples.append(_sample(pid, at_s))
+    return samples, asked
+
+
+async def _requests(http: httpx.AsyncClient, rng: Random, for_s: float, per_s: float) -> int:
+    """So many requests a second, whether or not earlier ones are through; how many those were."""
+    began_s, sent = time.monotonic(), 0
+    async with asyncio.TaskGroup() as tasks:
+        while (spent_s := time.monotonic() - began_s) < for_s:
+            while sent < spent_s * per_s:
+                sent += 1
+                leaves_s = rng.uniform(0, 0.1) if rng.random() < 0.02 else 30.0
+                tasks.create_task(_one(http, rng.randrange(10**9), leaves_s))
+            await asyncio.sleep(1 / per_s)
+    return sent
+
+
+async def _one(http: httpx.AsyncClient, number: int, leaves_s: float) -> None:
+    body = {**chat(f"What is [n{number}]?"), "stream": number % 2 == 0}
+    with suppress(TimeoutError, httpx.HTTPError):
+        async with asyncio.timeout(leaves_s):
+            await http.post("/v1/chat/completions", json=body)
+
+
+def _sample(pid: int, at_s: float) -> Sample:
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return Sample(
+        at_s, pages * os.sysconf("SC_PAGESIZE"), len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    )
+
+
+@asynccontextmanager
+async def _served(
+    folder: Path, provider_url: str, said: list[str]
+) -> AsyncGenerator[tuple[int, str], None]:
+    """The gateway's process and address; what it says goes to `said`."""
+    usual = configuration(provider_url, folder / "store")
+    config = folder / "config.yaml"
+    written = {**usual, "tiers": tiers(), "policy": "value", "retries": {}, "breaker": {}}
+    config.write_bytes(orjson.dumps(written))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "dev", "-m", "app.cli", "serve", "--config", str(config)),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    stderr = process.stderr
+    assert stderr is not None
+    try:
+        while not (line := (await stderr.readline()).decode()).startswith(LISTENS):
+            assert line, "it does not start"
+
+        async def listen() -> None:
+            while more := await stderr.readline():
+                said.append(more.decode())
+
+        async with asyncio.TaskGroup() as tasks:
+            listening = tasks.create_task(listen())
+            yield process.pid, line.removeprefix(LISTENS).split("/v1")[0]
+            listening.cancel()
+    finally:
+        process.terminate()
+        await process.wait()
