@@ -17,7 +17,7 @@ PATIENT = {"connect_s": 1, "first_byte_s": 5, "idle_s": 5}
 
 @asynccontextmanager
 async def faulty_gateway(
-    store: Path, **more: Any
+    store: Path, /, **more: Any
 ) -> AsyncGenerator[tuple[Gateway, FaultyProvider], None]:
     """A gateway before a provider of raw bytes."""
     async with faulty_provider() as behind:

@@ -73,7 +73,9 @@ def chat(text: str = "What is 2 + 2?", **more: Any) -> Json:
     return {"model": "auto", "messages": [{"role": "user", "content": text}], **more}
 
 
-def configuration(base_url: str, store: Path, *, store_url: str | None = None, **more: Any) -> Json:
+def configuration(
+    base_url: str, store: Path, /, *, store_url: str | None = None, **more: Any
+) -> Json:
     """Three tiers, `small`, `medium` and `large`, at one provider.
 
     The policy is the one whose every step a test can foresee, and what fails is not asked again nor
@@ -115,7 +117,9 @@ async def gateway(
 
 
 @asynccontextmanager
-async def gateway_before(giver: Giver, store: Path, **more: Any) -> AsyncGenerator[Gateway, None]:
+async def gateway_before(
+    giver: Giver, store: Path, /, **more: Any
+) -> AsyncGenerator[Gateway, None]:
     """A gateway with these settings over the usual ones, before a provider of another kind."""
     async with _gateway(store, Provider(), giver, more) as gate:
         yield gate
