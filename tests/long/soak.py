@@ -150,10 +150,11 @@ def _sample(pid: int, at_s: float) -> Sample:
 
 async def _idle(pid: int, files: int) -> Sample:
     """The gateway once it has closed the connections it had kept, as far as it does."""
-    for _ in range(KEPT_S):
+    found = _sample(pid, 0.0)
+    until_s = time.monotonic() + KEPT_S
+    while found.files > files and time.monotonic() < until_s:
         await asyncio.sleep(1)
-        if (found := _sample(pid, 0.0)).files <= files:
-            break
+        found = _sample(pid, 0.0)
     return found
 
 
