@@ -34,7 +34,7 @@ class Hearing:
     """
 
     _heard: dict[str, Array] = field(default_factory=dict)
-    _known: dict[str, tuple[Rates, float]] = field(default_factory=dict)
+    _known: dict[str, Rates] = field(default_factory=dict)
     _pooled: Array = field(default_factory=lambda: np.zeros(PRIOR.shape))
 
     def add(self, tier: str, chance: float, *, valid: bool) -> None:
@@ -47,25 +47,16 @@ class Hearing:
 
     def rates(self, tier: str) -> Rates:
         """The mean of the rates as weighed."""
-        return self._weighed(tier)[0]
-
-    def doubt(self, tier: str) -> float:
-        """How far from sure P(valid | wrong) is: its standard deviation."""
-        return self._weighed(tier)[1]
-
-    def _weighed(self, tier: str) -> tuple[Rates, float]:
         known = self._known.get(tier)
         if known is None:
-            known = self._known[tier] = self._weigh(tier)
+            known = self._known[tier] = self._rates(tier)
         return known
 
-    def _weigh(self, tier: str) -> tuple[Rates, float]:
+    def _rates(self, tier: str) -> Rates:
         heard = POOLED * self._pooled + (1 - POOLED) * self._heard.get(tier, 0.0)
         likely = np.exp(POWER * heard + PRIOR - (POWER * heard + PRIOR).max())
         likely /= likely.sum()
-        of_right, of_wrong = float((likely * OF_RIGHT).sum()), float((likely * OF_WRONG).sum())
-        variance = float((likely * (OF_WRONG - of_wrong) ** 2).sum())
-        return (of_right, of_wrong), variance**0.5
+        return float((likely * OF_RIGHT).sum()), float((likely * OF_WRONG).sum())
 
 
 def heard(

@@ -21,8 +21,6 @@ from app.records import Lessons
 
 PRIOR_WEIGHT = 20.0
 RATE_MIN, RATE_MAX = 0.02, 0.98
-OPTIMISM, HOPED_MIN = 1.0, 0.05
-"""How many standard deviations better a judge is hoped to be, and what it errs at least."""
 JUDGE_WEIGHT = 10.0
 """How many verdicts that coins chose count as much as what all verdicts say of a judge's errors."""
 CHANGE_WEIGHT = 5.0
@@ -97,18 +95,6 @@ class Ledger:
                 for right, wrong in zip(rights, wrongs, strict=True)
             )
         return known
-
-    def hoped_rates(self, tier: str) -> tuple[Rates, ...]:
-        """The same, of a judge as good as it may well be.
-
-        Who plans with these asks it until it is known; one that is thought poor before it was ever
-        asked would stay unknown.
-        """
-        better = OPTIMISM * self.hearing.doubt(tier)
-        return tuple(
-            (right, round(max(HOPED_MIN, wrong - better) * 20) / 20)
-            for right, wrong in self.all_rates(tier)
-        )
 
     def hear(self, tier: str, chance: float, *, valid: bool) -> None:
         """One verdict on an answer that, all else considered, is right with this chance."""

@@ -40,16 +40,15 @@ class View:
     """A question before anything ran. Units: USD, one a tier of the ladder, lowest first.
 
     `belief` is about the tiers of the ladder, `rates` how well their answers are judged: by tier,
-    then as in `RELATIONS`; `hoped` the same, to plan with; `judgeable` says whose. `top_usd` is
-    what a call of the top tier costs on all questions; `errors` how often at most answers that went
-    out as they came were not good enough.
+    then as in `RELATIONS`; `judgeable` says whose. `top_usd` is what a call of the top tier costs
+    on all questions; `errors` how often at most answers that went out as they came were not good
+    enough.
     """
 
     world: World
     belief: Belief
     estimates: dict[str, Estimate]
     rates: tuple[tuple[Rates, ...], ...]
-    hoped: tuple[tuple[Rates, ...], ...]
     ask_usd: list[float]
     judgeable: frozenset[int]
     judge_usd: list[float]
@@ -132,7 +131,6 @@ class Nearby:
             belief=joint([estimates[tier].accuracy for tier in names], ledger.world),
             estimates=estimates,
             rates=rates,
-            hoped=tuple(ledger.hoped_rates(tier) for tier in names),
             ask_usd=_discounted(context, ask_usd),
             judgeable=frozenset(at for at, by in enumerate(judges) if by is not None),
             judge_usd=[

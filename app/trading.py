@@ -208,7 +208,7 @@ class Trader:
                 ran=(),
                 askable=places,
                 judgeable=frozenset(at for at in places if usual[tiers[at]].judgeable),
-                rates=tuple(ledger.hoped_rates(tier) for tier in tiers),
+                rates=tuple(ledger.all_rates(tier) for tier in tiers),
                 comparable=question.comparable,
                 compares=True,
                 agreement=ledger.world.agreement,

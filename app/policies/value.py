@@ -140,7 +140,7 @@ class Value:
             ran=ran,
             askable=_askable(context, attempts),
             judgeable=view.judgeable if moves else frozenset(),
-            rates=view.hoped,
+            rates=view.rates,
             judged=last is not None and (_is_judged(last) or not last.ended),
             comparable=_comparable(context, attempts),
             compares=moves and not context.tools and not (last and _is_compared(last)),

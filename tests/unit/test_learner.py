@@ -190,27 +190,6 @@ def test_a_dearer_share_buys_more_lessons() -> None:
     assert high == pytest.approx(2 * low)
 
 
-def test_a_judge_is_hoped_to_be_better_than_believed_until_it_is_known() -> None:
-    """Who is thought poor before ever being asked would never be asked, and stay unknown."""
-    ledger, rng = Ledger(), seeded(3)
-    [(right, hoped), *_], [(_, believed), *_] = (
-        ledger.hoped_rates("small"),
-        ledger.all_rates("small"),
-    )
-    assert right == pytest.approx(USUAL_RATES[0], abs=0.02)
-    assert hoped <= believed - 0.1
-
-    for _ in range(4_000):
-        is_right = rng.random() < 0.6
-        ledger.hear(
-            "small", 0.95 if is_right else 0.05, valid=rng.random() < (0.9, 0.65)[not is_right]
-        )
-
-    (_, hoped), (_, believed) = ledger.hoped_rates("small")[0], ledger.all_rates("small")[0]
-    assert believed == pytest.approx(0.65, abs=0.1)
-    assert hoped >= believed - 0.051
-
-
 def test_what_an_arbiter_finds_of_contested_answers_is_remembered() -> None:
     ledger = Ledger()
     assert ledger.as_good("small") == pytest.approx(USUAL_AS_GOOD)
