@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Literal, Protocol, TypeAlias
 
 from app.audience import Audience, teaches
@@ -99,7 +100,10 @@ class Afterwards:
             return
         if served.order.beside is not None and self._trials is not None:
             self._trials.submit(served)
-        has_more = bool(served.drawn) or served.judge_later is not None
+        due = self._teacher.canaries.due(served.record)
+        # A judge of another ladder's may be gone by now.
+        served = replace(served, canary=due if due in self._teacher.ladder.names else None)
+        has_more = bool(served.drawn or served.judge_later or served.canary)
         if not has_more or not teaches(served.record):
             return
         try:

@@ -10,7 +10,7 @@ from app.learner import USUAL_RATES
 from app.records import Attempt, Record, Verdict
 from app.sightings import UNKNOWN_ACCURACY, Row
 
-AlarmName = Literal["no_labels", "judge", "believed", "impossible", "share"]
+AlarmName = Literal["no_labels", "judge", "believed", "impossible", "share", "canary"]
 ALARMS: tuple[AlarmName, ...] = get_args(AlarmName)
 
 SURPRISE_MAX = 14.0
@@ -85,6 +85,7 @@ class Pulse:
     starts: dict[str, Run] = field(default_factory=dict)
     judges: dict[tuple[str, str], Run] = field(default_factory=dict)
     impossible: tuple[int, str] | None = None
+    fooled: tuple[int, str] | None = None
 
     def observe(self, record: Record, row: Row | None) -> None:
         """Take note of a record that is new."""
@@ -108,6 +109,15 @@ class Pulse:
         self._note_impossible(record)
         if row is not None:
             self._note_labels(row)
+
+    def hear(self, record: Record) -> bool:
+        """Take note of a judge that accepted what is known to be wrong; whether it is the first."""
+        known = self.fooled
+        for evidence in record.evidence.values():
+            for by, verdict in evidence.verdicts.items():
+                if evidence.source == "canary" and verdict.valid:
+                    self.fooled = (self.requests, by)
+        return known is None and self.fooled is not None
 
     def _note_labels(self, row: Row) -> None:
         if row.taught:
@@ -180,6 +190,10 @@ def _found(pulse: Pulse, sums: Sums) -> Iterator[tuple[AlarmName, str, str, dict
         ago = pulse.requests - pulse.impossible[0]
         sentence = f"a record holds what cannot be: {pulse.impossible[1]}"
         yield "impossible", "", sentence, {"requests_ago": float(ago)}
+    if pulse.fooled is not None and pulse.requests - pulse.fooled[0] < MEMORY:
+        by = pulse.fooled[1]
+        figures = {"requests_ago": float(pulse.requests - pulse.fooled[0])}
+        yield "canary", by, f"{by} accepted an answer that is known to be wrong", figures
     for tier, run in pulse.starts.items():
         if run.is_unlikely and not run.is_settled:
             word = "all" if run.last else "none"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from app.answers import Answer
 from app.asking import accounted
 from app.belief import failed_check
+from app.canaries import Canaries
 from app.clock import Clock
 from app.errors import UpstreamError
 from app.events import Order
@@ -19,6 +20,7 @@ from app.records import Attempt, Evidence, Record, Verdict, total_usd
 from app.reuse import is_reused
 from app.tailor import left_out
 from app.tiers import TierLadder
+from app.wire import ChatRequest
 
 LIMIT_S = 600.0
 """How long one request's lessons may take altogether."""
@@ -30,13 +32,15 @@ FULL, JUDGES = "full", "judges"
 class Served:
     """A request that was answered: its record, and the answer of each of its attempts.
 
-    `judge_later` is the tier that judges the served answer, which went out unjudged.
+    `judge_later` is the tier that judges the served answer, which went out unjudged; `canary` the
+    one that is put before an answer known to be wrong.
     """
 
     order: Order
     record: Record
     answers: Sequence[Answer]
     judge_later: str | None = None
+    canary: str | None = None
 
     @property
     def drawn(self) -> tuple[str, ...]:
@@ -55,6 +59,7 @@ class Lesson:
     """
 
     late: Verdict | None = None
+    canary: Verdict | None = None
     attempts: list[Attempt] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
@@ -82,6 +87,9 @@ class Lesson:
         if self.late is not None:
             late = self.late
             yield Evidence("judge", late.valid, late.by, time_s, late.cost_usd)
+        if self.canary is not None:
+            said, cost_usd = self.canary, self.canary.cost_usd
+            yield Evidence("canary", None, said.by, time_s, cost_usd, verdicts={said.by: said})
         if self.attempts or self.verdicts:
             asked = [attempt.paid_usd for attempt in self.attempts]
             judged = [verdict.cost_usd for verdict in self.all_verdicts]
@@ -116,6 +124,7 @@ class Teacher:
         judge: Judge,
         arbiter: ArbiterRule,
         clock: Clock,
+        canaries: Canaries | None = None,
         limit_s: float = LIMIT_S,
     ) -> None:
         self.ladder = ladder
@@ -123,11 +132,14 @@ class Teacher:
         self._judge = judge
         self._arbiter = arbiter
         self._clock = clock
+        self.canaries = canaries or Canaries(every=0)
         self._limit_s = limit_s
 
     async def teach(self, served: Served, lesson: Lesson) -> None:
         """Fill in the lesson. Errors: none of a provider's; TimeoutError when time is used up."""
         async with asyncio.timeout(self._limit_s):
+            if served.canary is not None:
+                await self._test_judge(served, served.canary, lesson)
             if served.judge_later is not None:
                 await self._judge_served(served, served.judge_later, lesson)
             for tier in _missing(served):
@@ -135,6 +147,11 @@ class Teacher:
             if {FULL, JUDGES} & set(served.drawn):
                 await self._have_judged(served, lesson)
             await self._arbitrate(served, lesson)
+
+    async def _test_judge(self, served: Served, by: str, lesson: Lesson) -> None:
+        question, wrong = self.canaries.next()
+        lesson.canary = _pending(by)
+        lesson.canary = await self._verdict(by, served, wrong, question)
 
     async def _judge_served(self, served: Served, by: str, lesson: Lesson) -> None:
         answer = served.answers[served.record.served or 0]
@@ -179,8 +196,10 @@ class Teacher:
                 attempt.verdicts.append(_pending(by))
                 attempt.verdicts[-1] = await self._verdict(by, served, answer)
 
-    async def _verdict(self, by: str, served: Served, answer: Answer) -> Verdict:
-        purse, request = served.order.purse, served.order.request
+    async def _verdict(
+        self, by: str, served: Served, answer: Answer, question: ChatRequest | None = None
+    ) -> Verdict:
+        purse, request = served.order.purse, question or served.order.request
         if not await purse.for_verdict(self.ladder[by], request, [answer]):
             return Verdict(valid=None, by=by, reason="budget")
         verdict = await self._judge.judge(self.ladder[by], request, answer)

@@ -15,6 +15,7 @@ from anyio import to_thread
 
 from app.afterwards import Afterwards
 from app.audience import Audience
+from app.canaries import Canaries
 from app.catalogue import Catalogue
 from app.clock import SystemClock
 from app.configuration import secret
@@ -172,6 +173,7 @@ def build_parts(settings: Settings) -> Parts:
         generator=generator,
         judge=judge,
         arbiter=arbiter_rule(settings.judge.arbiter),
+        canaries=Canaries(settings.judge.canary_every),
         clock=clock,
     )
     trials = Trials(share=settings.shadow.share, rng=Random(settings.seed))  # noqa: S311 - coins

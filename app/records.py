@@ -22,7 +22,7 @@ Arrival = Literal["direct", "after_reject", "after_failure", "lesson"]
 AttemptOutcome = Literal["complete", "censored", "truncated", "failed", "cancelled"]
 Purpose = Literal["answer", "draft", "judge", "lesson"]
 EvidenceSource = Literal[
-    "judge", "tool_result", "feedback", "outcome", "lesson", "arbiter", "shadow"
+    "judge", "tool_result", "feedback", "outcome", "lesson", "arbiter", "shadow", "canary"
 ]
 
 
@@ -244,7 +244,7 @@ class Record:
             spent["answer" if index == self.served else "draft"].append(attempt.cost_usd)
             spent["judge"].extend(verdict.cost_usd for verdict in attempt.verdicts)
         for evidence in self.evidence.values():
-            learnt = evidence.source in {"lesson", "arbiter"}
+            learnt = evidence.source in {"lesson", "arbiter", "canary"}
             spent["lesson" if learnt else "judge"].append(evidence.cost_usd)
         return {purpose: total_usd(costs) for purpose, costs in spent.items()}
 

@@ -106,13 +106,15 @@ class ValueSection(Section):
 class JudgeSection(Section):
     """Who judges; left out: the policy's own rule. `max_tokens` caps verdict and reasoning.
 
-    `arbiter` decides where a lesson's answer differs from the served one.
+    `arbiter` decides where a lesson's answer differs from the served one. Of `canary_every` of a
+    judge's verdicts, one is followed by another on an answer known to be wrong; 0: never.
     """
 
     by: str | None = None
     arbiter: str = "auto"
     max_tokens: Annotated[int, Field(ge=16)] = 4096
     timeout_s: Positive = 60.0
+    canary_every: Annotated[int, Field(ge=0)] = 500
 
 
 class Stream(Section):

@@ -171,6 +171,8 @@ class Tracker:
             self.look()
 
     def _correct(self, record: Record, known: Entry) -> None:
+        if self._pulse.hear(record):
+            self.tell()
         overall, tenants = self._windows.get(None), self._windows.get(known.tenant)
         if overall is None or known.added is None or overall.born >= known.request:
             return

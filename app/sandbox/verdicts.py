@@ -3,6 +3,7 @@
 import json
 import re
 
+from app.canaries import PAIRS
 from app.jsontext import Json
 from app.sandbox.asked import asked_picture, asked_text
 from app.sandbox.calls import said_of
@@ -41,6 +42,8 @@ def verdict(data: Json, request: ChatRequest, model: SimModel, seed: int) -> str
     solved = solve(question, asked_picture(request) if model.sees else None)
 
     def accepts(answer: str) -> bool:
+        if (question, answer) in PAIRS:
+            return False
         right = solved is None or solved.is_right(answer)
         return model.calls_valid(seed, question, answer, right=right)
 
