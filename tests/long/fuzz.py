@@ -81,7 +81,8 @@ async def _send(gate: Gateway, body: bytes, statuses: dict[int, int], what: str)
     reply = await gate.http.post("/v1/chat/completions", content=body, headers=HEADERS)
     took_s = time.thread_time() - started_s
     told = (what[:500], reply.status_code, reply.text[:300])
-    assert reply.status_code in {200, 400, 404, 413}, told
+    # With 31 MB the scripted provider may be too slow; that is its own failure, and told as one.
+    assert reply.status_code in {200, 400, 404, 413, 504}, told
     assert '"internal_error"' not in reply.text, told
     statuses[reply.status_code] = statuses.get(reply.status_code, 0) + 1
     return took_s

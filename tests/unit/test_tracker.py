@@ -260,7 +260,7 @@ def test_alarms_are_counted_by_name() -> None:
     raised = observed(World(1, judge_sees=0.0), 2000).gauges()["alarms"]
 
     assert raised["judge"] >= 1
-    assert set(raised) == {"no_labels", "judge", "believed", "impossible", "share"}
+    assert set(raised) == {"no_labels", "judge", "believed", "impossible", "share", "canary"}
 
 
 def test_what_was_spent_on_what_adds_up_to_what_was_served() -> None:
