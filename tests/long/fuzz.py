@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -109,7 +110,7 @@ def _replace(inside: object, chance: random.Random) -> None:
         key = chance.choice(keys)
         inner = inside[key]  # type: ignore[index]
         if not isinstance(inner, dict | list) or not inner or chance.random() < 0.4:
-            inside[key] = chance.choice(ODD)  # type: ignore[index]
+            inside[key] = deepcopy(chance.choice(ODD))  # type: ignore[index]
             return
         inside = inner
 
