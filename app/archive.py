@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -36,13 +36,23 @@ class Page:
 class Archive:
     """What the store holds, after everything that waits has been delivered to it.
 
+    `forget`: told whose records are erased, for whoever keeps something of theirs in memory.
+
     Errors of every method: StoreError; a `retryable` one says that later may go better.
     """
 
-    def __init__(self, *, recorder: Recorder, store: RecordStore, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        *,
+        recorder: Recorder,
+        store: RecordStore,
+        outbox: Outbox,
+        forget: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self._recorder = recorder
         self._store = store
         self._outbox = outbox
+        self._forget = forget
 
     async def page(
         self,
@@ -142,6 +152,7 @@ class Archive:
 
     async def _erase(self, ids: Sequence[str], tenant: str) -> int:
         if ids:
+            self._forget(tenant)
             await self._recorder.erase(ids, tenant=tenant)
         return len(ids)
 

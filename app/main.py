@@ -41,7 +41,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     parts = build_parts(settings)
     recorder = parts.recorder
     drain = Drain(parts.afterwards.stop)
-    archive = Archive(recorder=recorder, store=parts.store, outbox=parts.outbox)
+    archive = Archive(
+        recorder=recorder,
+        store=parts.store,
+        outbox=parts.outbox,
+        forget=parts.retriever.forget,
+    )
 
     def restart(tenants: Iterable[str]) -> Restart:
         return Restart(archive=archive, audience=parts.audience, tenants=sorted(tenants))

@@ -86,6 +86,7 @@ class Parts:
     tracker: Tracker
     audience: Audience
     afterwards: Afterwards
+    retriever: Retriever
     transmission: Transmission
     mode: Mode
     trials: Trials
@@ -187,9 +188,10 @@ def build_parts(settings: Settings) -> Parts:
         trials=trials,
         tracing=tracing,
     )
+    retriever = Retriever(embedder=embedder, store=store, clock=clock)
     transmission = Transmission(
         ladder=ladder,
-        retriever=Retriever(embedder=embedder, store=store, clock=clock),
+        retriever=retriever,
         conversations=Conversations(store=store, clock=clock),
         generator=generator,
         judge=judge,
@@ -227,6 +229,7 @@ def build_parts(settings: Settings) -> Parts:
         tracker=tracker,
         audience=audience,
         afterwards=afterwards,
+        retriever=retriever,
         transmission=transmission,
         mode=mode,
         trials=trials,

@@ -1,7 +1,9 @@
 """What similar past requests there are: embeds the question, asks the store."""
 
 import asyncio
+import hashlib
 import logging
+from collections import OrderedDict
 
 import numpy as np
 
@@ -19,6 +21,8 @@ EMBEDDING_S = 2.0
 SEARCH_S = 0.5
 """More than a server is given, so that its own time limit tells why."""
 LENGTH_OFF = 1e-3
+REMEMBERED = 4096
+"""How many questions' vectors are kept, in case they are asked again: a kilobyte each."""
 
 
 class Retriever:
@@ -38,15 +42,19 @@ class Retriever:
         self._clock = clock
         self._embedding_s = embedding_s
         self._search_s = search_s
+        self._vectors: OrderedDict[tuple[str, bytes], Vector] = OrderedDict()
+
+    def forget(self, tenant: str) -> None:
+        """Keep no vector of this tenant's questions any longer."""
+        for key in [key for key in self._vectors if key[0] == tenant]:
+            del self._vectors[key]
 
     async def embed(self, request: ChatRequest, record: Record) -> Vector | None:
         """The question's vector; what happened is noted on the record."""
         started_s = self._clock.monotonic_s()
         record.embedder = self._embedder.tag
         try:
-            async with asyncio.timeout(self._embedding_s):
-                vector = await self._embedder.embed(question_text(request))
-            return vector if vector is None else self._sound(vector)
+            return await self._vector(question_text(request), record.tenant)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the request is served without
             _tell("there is no vector for a question", exc, record)
             record.degraded += ("embedder",)
@@ -71,6 +79,24 @@ class Retriever:
             return []
         finally:
             record.phases_s["search"] = self._clock.monotonic_s() - started_s
+
+    async def _vector(self, text: str, tenant: str) -> Vector | None:
+        """The text's vector; of a text that this tenant asked before, from memory.
+
+        Never of another's: how long it took would tell that somebody had asked the same.
+        """
+        key = (tenant, hashlib.blake2b(text.encode(errors="replace"), digest_size=16).digest())
+        known = self._vectors.get(key)
+        if known is not None:
+            self._vectors.move_to_end(key)
+            return known
+        async with asyncio.timeout(self._embedding_s):
+            vector = await self._embedder.embed(text)
+        if vector is not None:
+            self._vectors[key] = vector = self._sound(vector)
+            if len(self._vectors) > REMEMBERED:
+                self._vectors.popitem(last=False)
+        return vector
 
     def _sound(self, vector: Vector) -> Vector:
         """The vector, where it is one to compare by and to keep.

@@ -1,6 +1,7 @@
 """An embedder that is slow, broken or wrong: the request is served, and nothing bad is kept."""
 
 import asyncio
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,9 @@ def unit(dimension: int = DIMENSION, length: float = 1.0) -> Vector:
     return vector
 
 
+NUMBERS = count()
+"""No question twice: the vector of one that was asked before is at hand."""
+
 FAULTS: dict[str, Vector | Exception] = {
     "an error": EmbedderError("no"),
     "a bug": RuntimeError("a bug"),
@@ -51,7 +55,7 @@ FAULTS: dict[str, Vector | Exception] = {
 
 
 async def degraded(gate: Gateway, *, stream: bool = False) -> str:
-    reply = await gate.ask(stream=stream)
+    reply = await gate.ask(f"What is {next(NUMBERS)} + 2?", stream=stream)
     assert reply.status_code == 200
     return reply.headers["x-autoshift-degraded"]
 
