@@ -75,7 +75,7 @@ class Catalogue:
         """
         route = self._route(request, default or self._default)
         dial = request.extension.dial
-        if dial is not None and not has_dial(route.policy):
+        if dial is not None and not has_dial(route.policy, dial.name):
             raise RequestError(
                 f"{route.policy.name!r} does not trade money for accuracy: leave {dial.name} out, "
                 "or ask for 'auto:value'",

@@ -115,7 +115,7 @@ class Nearby:
         rates = tuple(ledger.all_rates(tier) for tier in names)
         near = self._near(context, names, ledger.changed_s)
         estimates = _estimates(ladder, ledger, rates, near)
-        mean_usd = _mean_costs(context, ledger)
+        mean_usd = mean_costs_usd(context, ledger)
         judges = [self.judge(ladder, tier) for tier in names]
         costs_usd = dict(zip(names, mean_usd, strict=True))
         judged_usd = [
@@ -228,7 +228,7 @@ def _estimates(
     return estimates
 
 
-def _mean_costs(context: Context, ledger: Ledger) -> list[float]:
+def mean_costs_usd(context: Context, ledger: Ledger) -> list[float]:
     """What a call of each tier costs, taken over all questions.
 
     Until it was asked: by its price; a guess from the tier below where that is unknown.

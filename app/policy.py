@@ -1,13 +1,22 @@
 """What a policy is: the next action, given what is known so far; and what a record teaches it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol, TypeAlias
 
 from app.dials import Dial
 from app.extension import StreamMode
-from app.records import Arrival, Attempt, Labels, Lessons, Neighbour, Record, Start
+from app.records import (
+    Arrival,
+    Attempt,
+    Labels,
+    Lessons,
+    Neighbour,
+    Record,
+    Start,
+    Vector,
+)
 from app.tiers import TierLadder
 
 
@@ -68,7 +77,8 @@ class Context:
     `single`: one tier must do it all (`n` over 1, say), so judging would be wasted. `tool_turn`:
     tools are under way, so the tier that called them goes on. `tools`: the answer may be a call
     that an agent executes at once. `mode` is how a stream may be sent. `dial` is what accuracy is
-    worth to this request; None: as configured.
+    worth to this request; None: as configured. `vector` is the question's;
+    `task` is what kind of job it is. None: not known.
     """
 
     ladder: TierLadder
@@ -83,6 +93,8 @@ class Context:
     tenant: str = ""
     principal: str | None = None
     dial: Dial | None = None
+    vector: Vector | None = field(default=None, compare=False, repr=False)
+    task: str | None = None
 
 
 class Policy(Protocol):

@@ -186,11 +186,10 @@ class Record:
     """One decision, as it happened. Labels are not facts: each policy computes its own.
 
     `ladder` is what was configured then, cheapest first; `eligible` what could serve this request.
-    `served` is the index in `attempts` of the answer the client got. `learn` false: this record
-    must teach nothing. `time_s` is Unix time; `text` is kept only where `records.text` says so.
-    `evidence` came later, by its own id, and is only ever added to. `principal` is the name of the
-    key it was asked with; `trial_of` the decision beside which this was only tried; `trace` is the
-    client's W3C traceparent.
+    `served` is the place in `attempts` of the answer the client got. `learn` false: it must teach
+    nothing. `time_s` is Unix time; `text` is kept only where `records.text` says so. `evidence`
+    came later, and is only ever added to. `principal` is the name of the key; `trial_of` whose
+    trial it is; `trace` a W3C traceparent; `sketch` the question's vector in few numbers.
     """
 
     id: str
@@ -206,6 +205,7 @@ class Record:
     task: str | None = None
     conversation: str | None = None
     features: dict[str, float] = field(default_factory=dict)
+    sketch: tuple[float, ...] = ()
     learn: bool = True
     stream: bool = False
     start: Start | None = None

@@ -12,6 +12,7 @@ from app.embedder import Embedder, question_text
 from app.errors import EmbedderError, StoreError
 from app.influence import neighbours_for
 from app.records import Neighbour, Record, Vector
+from app.sketches import sketch_of
 from app.store import RecordStore
 from app.wire import ChatRequest
 
@@ -54,13 +55,16 @@ class Retriever:
         started_s = self._clock.monotonic_s()
         record.embedder = self._embedder.tag
         try:
-            return await self._vector(question_text(request), record.tenant)
+            vector = await self._vector(question_text(request), record.tenant)
         except Exception as exc:  # noqa: BLE001 - whatever it is, the request is served without
             _tell("there is no vector for a question", exc, record)
             record.degraded += ("embedder",)
             return None
         finally:
             record.phases_s["embed"] = self._clock.monotonic_s() - started_s
+        if record.learn:
+            record.sketch = sketch_of(vector)
+        return vector
 
     async def search(self, vector: Vector | None, record: Record, limit: int) -> list[Neighbour]:
         """This tenant's most similar records, at most `limit`, and few of any one other key."""

@@ -153,12 +153,11 @@ class Transmission:
             wanted = order.policy.neighbours
             neighbours = await self._retriever.search(run.vector, run.record, wanted)
             seat = await self._conversations.seat(order.tenant, request)
-        seed = request.body.get("seed")
         return Context(
             order.ladder,
             neighbours,
             # Who asks for determinism must not be routed by chance.
-            rng=self._rng if seed is None else Random(f"{seed}"),  # noqa: S311
+            rng=self._rng if (seed := request.body.get("seed")) is None else Random(f"{seed}"),  # noqa: S311
             single=request.single,
             tool_turn=request.tool_turn,
             tools=bool(request.tools),
@@ -168,6 +167,8 @@ class Transmission:
             tenant=order.tenant,
             principal=order.principal,
             dial=request.extension.dial,
+            vector=run.vector,
+            task=run.record.task,
         )
 
     def _draw_lessons(self, run: Run, context: Context) -> None:

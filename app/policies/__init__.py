@@ -1,6 +1,8 @@
 """The policies by name, one module each."""
 
+from app.dials import DialName
 from app.moving import Voucher
+from app.policies.bandit import Bandit
 from app.policies.fixed import Always, Cascade, RandomStart
 from app.policies.llm_at import LlmAt
 from app.policies.value import Value
@@ -32,6 +34,16 @@ def build_policies(settings: Settings) -> dict[str, Policy]:
             ),
             judge=by,
         ),
+        Bandit(
+            quality_per_dollar=_number(settings.bandit.quality_per_dollar),
+            explorer=settings.bandit.explorer,
+            optimism=settings.bandit.optimism,
+            discount=settings.bandit.discount,
+            verdicts=settings.bandit.verdicts,
+            lessons=settings.bandit.lessons,
+            judge=by,
+            vouch_accuracy=settings.stream.vouch_accuracy,
+        ),
         Cascade(by or "next"),
         RandomStart(by or "next"),
         *(Always(tier.name) for tier in settings.tiers),
@@ -39,6 +51,13 @@ def build_policies(settings: Settings) -> dict[str, Policy]:
     return {policy.name: policy for policy in policies}
 
 
-def has_dial(policy: Policy) -> bool:
-    """Whether a request may say what accuracy is worth to it."""
-    return isinstance(policy, Value)
+def has_dial(policy: Policy, dial: DialName) -> bool:
+    """Whether a request may say so what accuracy is worth to it."""
+    if isinstance(policy, Value):
+        return True
+    return dial == "quality_per_dollar" and isinstance(policy, Bandit)
+
+
+def _number(setting: float | str) -> float | None:
+    """The setting, where it is not `auto`."""
+    return setting if isinstance(setting, float) else None

@@ -169,6 +169,8 @@ async def first_choices(
             prompt_tokens=usage.input_tokens if usage else 0,
             tenant=record.tenant,
             principal=record.principal,
+            vector=vector,
+            task=record.task,
         )
         action = policy.next(context, [])
         chosen.append(action.tier if isinstance(action, Ask) else None)

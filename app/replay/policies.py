@@ -39,6 +39,7 @@ DIALS: Mapping[str, Dial] = {
         "llm_at", "threshold", (0.0, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0)
     ),
     "value": _VALUE,
+    "bandit": Dial("bandit", "quality_per_dollar", _VALUE.values),
     GLOBAL: _VALUE,
     **{f"value:{name}": Dial("value", name, ()) for name in ("usd_per_1000", "keep_quality")},
 }

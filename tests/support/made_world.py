@@ -9,9 +9,9 @@ import numpy as np
 
 from app.belief import joint
 from app.dials import Dial
-from app.policies.value import Value
-from app.policy import Accept, Ask, Context, Judge, Stop
-from app.records import Arrival, Attempt, Evidence, Neighbour, Record, Verdict
+from app.policy import Accept, Ask, Context, Judge, Policy, Stop
+from app.records import Arrival, Attempt, Evidence, Neighbour, Record, Vector, Verdict
+from app.sketches import sketch_of
 from app.tiers import Price, Tier, TierLadder
 
 TIERS = ("small", "medium", "large")
@@ -41,20 +41,45 @@ def fair(rng: Random, right: bool) -> bool:
     return rng.random() < (0.9 if right else 0.3)
 
 
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """Questions of one kind: where they lie, and how often each tier is right about them."""
+
+    name: str
+    at: Vector
+    skill: Skill
+    task: str | None = None
+
+    def question(self, rng: Random) -> Vector:
+        """A question's vector: a little beside the topic's."""
+        noise = np.array([rng.gauss(0, 0.5 / len(self.at) ** 0.5) for _ in self.at])
+        vector = self.at + noise
+        return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+
+def place(seed: int, dimension: int = 64) -> Vector:
+    """A place for a topic, far from those of other seeds."""
+    vector = np.random.default_rng(seed).standard_normal(dimension)
+    return np.asarray(vector / np.linalg.norm(vector), dtype=np.float32)
+
+
 @dataclass(slots=True)
 class MadeWorld:
     """What is hard for one tier is hard for all; wrong answers agree as the belief has it.
 
-    `skill` is how often each tier is right. The last records are everybody's neighbours.
+    `skill` is how often each tier is right. The last records are everybody's neighbours; with
+    `topics`, each question is of one of them, and its neighbours are those nearest to it.
     """
 
-    policy: Value
+    policy: Policy
     rng: Random
     skill: Skill
     ladder: TierLadder = field(default_factory=ladder)
     judged: Judged = fair
     latency_s: Mapping[str, float] = field(default_factory=dict)
+    topics: Sequence[Topic] = ()
     records: list[Record] = field(default_factory=list)
+    vectors: list[Vector] = field(default_factory=list)
     _near: deque[Neighbour] = field(default_factory=lambda: deque(maxlen=NEAR))
 
     def serve(self, count: int, dial: Dial | None = None) -> list[Record]:
@@ -65,21 +90,35 @@ class MadeWorld:
         """From now on a neighbour of everything, as the last records are."""
         self._near.append(neighbour)
 
-    def play(self, dial: Dial | None = None) -> Record:
+    def play(self, dial: Dial | None = None, topic: Topic | None = None) -> Record:
+        topic = topic or (self.rng.choice(self.topics) if self.topics else None)
+        vector = topic.question(self.rng) if topic else None
+        if topic:
+            self.skill = topic.skill
         context = Context(
-            self.ladder, tuple(self._near), self.rng, prompt_tokens=100, tenant="local", dial=dial
+            self.ladder,
+            tuple(self._near) if vector is None else self._nearest(vector),
+            self.rng,
+            prompt_tokens=100,
+            tenant="local",
+            dial=dial,
+            vector=vector,
+            task=topic.task if topic else None,
         )
         record = Record(
             id=f"{len(self.records)}",
             time_s=float(len(self.records)),
             tenant="local",
             kind="routed",
-            policy="value",
+            policy=self.policy.name,
             policy_version="1",
             ladder=TIERS,
             eligible=TIERS,
             outcome="answered",
             lessons=self.policy.lessons(context),
+            task=context.task,
+            sketch=sketch_of(vector),
+            text=topic.name if topic else None,
         )
         answers = self._answers()
         self._serve(context, record, answers)
@@ -87,7 +126,20 @@ class MadeWorld:
         self.policy.observe(record)
         self.records.append(record)
         self._near.append(Neighbour(0.9, record))
+        if vector is not None:
+            self.vectors.append(vector)
         return record
+
+    def of(self, topic: Topic, last: int = 10_000) -> list[Record]:
+        """The records of the topic's questions, of the last so many."""
+        return [record for record in self.records[-last:] if record.text == topic.name]
+
+    def _nearest(self, vector: Vector) -> tuple[Neighbour, ...]:
+        if not self.vectors or not self.policy.neighbours:
+            return ()
+        cosines = np.array(self.vectors) @ vector
+        best = np.argsort(-cosines, kind="stable")[: self.policy.neighbours]
+        return tuple(Neighbour(float(cosines[at]), self.records[at]) for at in best)
 
     def _answers(self) -> dict[str, str]:
         """Every tier's answer to the next question."""
@@ -107,7 +159,14 @@ class MadeWorld:
                     valid = self.judged(self.rng, answers[record.attempts[index].tier] == "right")
                     verdict = Verdict(valid, by, cost_usd=JUDGING_USD)
                     record.attempts[index].verdicts.append(verdict)
-                case Accept(index) | Stop(index):
+                case Accept(index, by):
+                    record.served = index
+                    if by is not None:
+                        right = answers[record.attempts[index].tier] == "right"
+                        record.evidence["judge"] = Evidence(
+                            "judge", self.judged(self.rng, right), by, record.time_s, JUDGING_USD
+                        )
+                case Stop(index):
                     record.served = index
 
     def _teach(self, record: Record, answers: Mapping[str, str]) -> None:

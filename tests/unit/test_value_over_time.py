@@ -157,4 +157,5 @@ def test_a_new_tier_is_taken_up_by_lessons_though_nobody_believes_in_it() -> Non
 
 
 def _rates(here: MadeWorld) -> dict[str, float]:
+    assert isinstance(here.policy, Value)
     return here.policy.rates("local", here.ladder)
