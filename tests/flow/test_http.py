@@ -86,14 +86,21 @@ async def read_reply(reader: asyncio.StreamReader) -> Reply:
 
 @asynccontextmanager
 async def door(
-    store: Path, host: str = "127.0.0.1", limits: HttpLimits | None = None, **more: Any
+    store: Path,
+    host: str = "127.0.0.1",
+    limits: HttpLimits | None = None,
+    *,
+    admin: bool = False,
+    **more: Any,
 ) -> AsyncGenerator[Door, None]:
     async with AsyncExitStack() as stack:
         behind = await stack.enter_async_context(provider())
         app = create_app(build_settings(configuration(behind.url, store, **more)))
         await stack.enter_async_context(app.router.lifespan_context(app))
         listening = await stack.enter_async_context(
-            serving(app, host, drain_s=1, limits=limits or HttpLimits())
+            serving(
+                app.state.admin if admin else app, host, drain_s=1, limits=limits or HttpLimits()
+            )
         )
         yield Door(listening.url, behind)
 
@@ -149,8 +156,11 @@ WRONG: dict[str, tuple[bytes, int]] = {
 }
 
 
-async def test_what_is_no_proper_request_is_refused_in_the_envelope(tmp_path: Path) -> None:
-    async with door(tmp_path) as gate:
+@pytest.mark.parametrize("admin", [False, True], ids=["main", "admin"])
+async def test_what_is_no_proper_request_is_refused_in_the_envelope(
+    tmp_path: Path, admin: bool
+) -> None:
+    async with door(tmp_path, admin=admin) as gate:
         for what, (sent, status) in WRONG.items():
             async with gate.connection() as (reader, writer):
                 writer.write(sent)
@@ -162,7 +172,8 @@ async def test_what_is_no_proper_request_is_refused_in_the_envelope(tmp_path: Pa
                 async with asyncio.timeout(5):
                     assert await reader.read() == b"", what
         assert gate.behind.calls == []
-        assert (await gate.says(post())).status == 200
+        well = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n" if admin else post()
+        assert (await gate.says(well)).status == 200
 
 
 H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAA\r\n"
