@@ -156,12 +156,17 @@ WRONG: dict[str, tuple[bytes, int]] = {
 }
 
 
+IN_THE_BODY = {"an endless trailer", "an endless chunk extension"}
+
+
 @pytest.mark.parametrize("admin", [False, True], ids=["main", "admin"])
 async def test_what_is_no_proper_request_is_refused_in_the_envelope(
     tmp_path: Path, admin: bool
 ) -> None:
+    # There is no such route at the admin port, which it says before the body is here.
+    wrong = {what: case for what, case in WRONG.items() if not (admin and what in IN_THE_BODY)}
     async with door(tmp_path, admin=admin) as gate:
-        for what, (sent, status) in WRONG.items():
+        for what, (sent, status) in wrong.items():
             async with gate.connection() as (reader, writer):
                 writer.write(sent)
                 reply = await read_reply(reader)
