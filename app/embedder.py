@@ -5,10 +5,12 @@ import importlib.util
 import math
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 from anyio import CapacityLimiter, to_thread
 from safetensors.numpy import load
@@ -158,13 +160,7 @@ class StaticEmbedder:
     """
 
     def __init__(self) -> None:
-        weights, tokenizer = (path.read_bytes() for path in _wordllama_files())
-        # 32 MB instead of the file's 16 in float16, and a quarter of the time.
-        self._matrix = load(weights)["embedding.weight"].astype(np.float32)
-        self._tokenizer = Tokenizer.from_buffer(tokenizer)
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
-        version = _digest(hashlib.sha256(weights).digest() + hashlib.sha256(tokenizer).digest())
+        self._matrix, self._tokenizer, version = _wordllama()
         self.dimension = int(self._matrix.shape[1])
         self.tag = f"wordllama-l2-supercat@{version}/{self.dimension}"
 
@@ -179,6 +175,21 @@ class StaticEmbedder:
         if not tokens.ids:
             return None
         return _unit(self._matrix[tokens.ids].mean(axis=0, dtype=np.float32))
+
+
+@cache
+def _wordllama() -> tuple[npt.NDArray[np.float32], Tokenizer, str]:
+    """The weights, the tokenizer, and a digest of both; read once a process, as they never change.
+
+    Shape: (tokens, dimension), float32: 32 MB instead of the file's 16, for a quarter of the time.
+    """
+    weights, text = (path.read_bytes() for path in _wordllama_files())
+    matrix = load(weights)["embedding.weight"].astype(np.float32)
+    tokenizer = Tokenizer.from_buffer(text)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    version = _digest(hashlib.sha256(weights).digest() + hashlib.sha256(text).digest())
+    return matrix, tokenizer, version
 
 
 def _wordllama_files() -> tuple[Path, Path]:
