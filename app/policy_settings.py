@@ -1,5 +1,6 @@
 """The settings of policies beside the default one, a section each."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -20,4 +21,18 @@ class BanditSection(Section):
     optimism: Annotated[float, Field(ge=0, le=10)] = 0.5
     discount: Annotated[float, Field(gt=0.9, le=1)] = 0.999
     verdicts: Fraction = 0.2
+    lessons: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+
+
+class BenchmarkSection(Section):
+    """`file` holds graded questions, `{"question": "…", "scores": {"small": 0.5}}` a line.
+
+    `within`: a tier's answer counts as right where its score comes so near to the top tier's; left
+    out, scores count as they are. `prior_weight` is how many near records the file counts for.
+    """
+
+    file: Path | None = None
+    within: Fraction | None = None
+    prior_weight: Annotated[float, Field(ge=0)] = 8.0
+    quality_per_dollar: Literal["auto"] | Annotated[float, Field(ge=0, le=DIAL_MAX)] = "auto"
     lessons: Annotated[float, Field(ge=0, le=0.5)] = 0.05

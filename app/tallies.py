@@ -1,5 +1,6 @@
 """Running figures for policies that choose by a model of their own: costs, lessons, the trade."""
 
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -8,7 +9,7 @@ from app.climb import JudgeRule
 from app.dials import Dial, Trade
 from app.facts import bill_of
 from app.influence import whose
-from app.labels import audited_by_coin, judged_by_coin, ruled, taught
+from app.labels import Taught, audited_by_coin, judged_by_coin, ruled, taught
 from app.learner import USUAL_RATES, Learner
 from app.moving import MARGIN
 from app.nearby import mean_costs_usd
@@ -16,6 +17,7 @@ from app.policy import Context
 from app.records import Labels, Lessons, Record
 
 CHEAPEST_USD = 1e-12
+KEPT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +39,15 @@ class Tallies:
     judge: JudgeRule
     quality_per_dollar: float | None = None
     learner: Learner = field(default_factory=Learner)
+    _taught: OrderedDict[str, tuple[int, tuple[Taught, ...]]] = field(
+        default_factory=OrderedDict, repr=False
+    )
 
     def observe(self, record: Record) -> dict[str, Label]:
         """Take in a record, or again when more is known of it; what it teaches about each tier."""
         ledger = self.learner.ledger(whose(record))
-        labels = {
-            one.tier: one.label(ledger.rates(one.tier, one.relation), ledger.as_good(one.tier))
-            for one in taught(record)
-        }
+        self._taught.pop(record.id, None)  # what was known of it may be out of date
+        labels = self.labels(record)
         ledger.learn(
             record.id,
             labels,
@@ -54,6 +57,25 @@ class Tallies:
             bill=bill_of(record),
         )
         return labels
+
+    def labels(self, record: Record) -> dict[str, Label]:
+        """What a record teaches, judges corrected for their errors. Only means are in [0, 1]."""
+        ledger = self.learner.ledger(whose(record))
+        return {
+            one.tier: one.label(ledger.rates(one.tier, one.relation), ledger.as_good(one.tier))
+            for one in self._read(record)
+        }
+
+    def _read(self, record: Record) -> tuple[Taught, ...]:
+        """The same, read again only where evidence came in."""
+        kept = self._taught.get(record.id)
+        if kept is not None and kept[0] == len(record.evidence):
+            return kept[1]
+        told = taught(record)
+        self._taught[record.id] = (len(record.evidence), told)
+        if len(self._taught) > KEPT:
+            self._taught.popitem(last=False)
+        return told
 
     def prices(self, context: Context) -> Prices:
         """What calls cost on the mean of all questions; by the list price until one was made."""
@@ -70,6 +92,15 @@ class Tallies:
             configured = Dial("quality_per_dollar", self.quality_per_dollar)
             return Trade(self.quality_per_dollar, configured)
         return Trade(MARGIN / max(prices.ask_usd[context.ladder.top.name], CHEAPEST_USD))
+
+    def accuracies(self, context: Context, before: Mapping[str, float]) -> dict[str, float]:
+        """How often each tier is right, all questions taken together; `before` until records say.
+
+        Shape: one a tier of the ladder, in [0.02, 0.98].
+        """
+        ledger, names = self.learner.ledger(whose(context)), context.ladder.names
+        found = ledger.accuracies(names, [before[name] for name in names])
+        return dict(zip(names, found, strict=True))
 
     def lessons(self, context: Context, share: float) -> Lessons | None:
         """The coins of a request, of which lessons cost `share` of all spend; None: no lessons."""

@@ -1,8 +1,11 @@
 """The policies by name, one module each."""
 
 from app.dials import DialName
+from app.embedder import build_embedder
+from app.evaluations import embed_all, read_evaluations
 from app.moving import Voucher
 from app.policies.bandit import Bandit
+from app.policies.benchmark import Benchmark, Graded, graded
 from app.policies.fixed import Always, Cascade, RandomStart
 from app.policies.llm_at import LlmAt
 from app.policies.value import Value
@@ -12,7 +15,7 @@ from app.starter import AccuracyEstimator, Starter
 
 
 def build_policies(settings: Settings) -> dict[str, Policy]:
-    """Every policy a client may name after `auto:`, by that name."""
+    """Every policy a client may name after `auto:`, by that name. Errors: SettingsError."""
     by = settings.judge.by
     section = settings.llm_at
     policies: list[Policy] = [
@@ -44,6 +47,14 @@ def build_policies(settings: Settings) -> dict[str, Policy]:
             judge=by,
             vouch_accuracy=settings.stream.vouch_accuracy,
         ),
+        Benchmark(
+            _graded(settings),
+            quality_per_dollar=_number(settings.benchmark.quality_per_dollar),
+            prior_weight=settings.benchmark.prior_weight,
+            lessons=settings.benchmark.lessons,
+            judge=by,
+            vouch_accuracy=settings.stream.vouch_accuracy,
+        ),
         Cascade(by or "next"),
         RandomStart(by or "next"),
         *(Always(tier.name) for tier in settings.tiers),
@@ -55,7 +66,17 @@ def has_dial(policy: Policy, dial: DialName) -> bool:
     """Whether a request may say so what accuracy is worth to it."""
     if isinstance(policy, Value):
         return True
-    return dial == "quality_per_dollar" and isinstance(policy, Bandit)
+    return dial == "quality_per_dollar" and isinstance(policy, Bandit | Benchmark)
+
+
+def _graded(settings: Settings) -> Graded | None:
+    """What the evaluation file says, if there is one."""
+    section = settings.benchmark
+    if section.file is None:
+        return None
+    evaluations = read_evaluations(section.file, settings.ladder.names)
+    vectors = embed_all(build_embedder(settings.embedder), evaluations)
+    return graded(evaluations, vectors, settings.ladder, within=section.within)
 
 
 def _number(setting: float | str) -> float | None:

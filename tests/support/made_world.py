@@ -95,16 +95,7 @@ class MadeWorld:
         vector = topic.question(self.rng) if topic else None
         if topic:
             self.skill = topic.skill
-        context = Context(
-            self.ladder,
-            tuple(self._near) if vector is None else self._nearest(vector),
-            self.rng,
-            prompt_tokens=100,
-            tenant="local",
-            dial=dial,
-            vector=vector,
-            task=topic.task if topic else None,
-        )
+        context = self._context(vector, dial, topic.task if topic else None)
         record = Record(
             id=f"{len(self.records)}",
             time_s=float(len(self.records)),
@@ -133,6 +124,22 @@ class MadeWorld:
     def of(self, topic: Topic, last: int = 10_000) -> list[Record]:
         """The records of the topic's questions, of the last so many."""
         return [record for record in self.records[-last:] if record.text == topic.name]
+
+    def asked(self, topic: Topic, dial: Dial | None = None) -> Context:
+        """What a policy would know of such a question now."""
+        return self._context(topic.at, dial, topic.task)
+
+    def _context(self, vector: Vector | None, dial: Dial | None, task: str | None) -> Context:
+        return Context(
+            self.ladder,
+            tuple(self._near) if vector is None else self._nearest(vector),
+            self.rng,
+            prompt_tokens=100,
+            tenant="local",
+            dial=dial,
+            vector=vector,
+            task=task,
+        )
 
     def _nearest(self, vector: Vector) -> tuple[Neighbour, ...]:
         if not self.vectors or not self.policy.neighbours:
