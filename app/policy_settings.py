@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from app.dials import DIAL_MAX
 from app.section import Fraction, Section
@@ -36,3 +36,23 @@ class BenchmarkSection(Section):
     prior_weight: Annotated[float, Field(ge=0)] = 8.0
     quality_per_dollar: Literal["auto"] | Annotated[float, Field(ge=0, le=DIAL_MAX)] = "auto"
     lessons: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+
+
+class EmaFusionSection(Section):
+    """`grey`: an accepted answer that is right with a chance in there is judged a second time.
+
+    `prior_weight` is how many near records what is usual of the task counts for.
+    """
+
+    grey: tuple[Fraction, Fraction] = (0.35, 0.75)
+    prior_weight: Annotated[float, Field(ge=0)] = 8.0
+    quality_per_dollar: Literal["auto"] | Annotated[float, Field(ge=0, le=DIAL_MAX)] = "auto"
+    lessons: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "EmaFusionSection":
+        if self.grey[0] > self.grey[1]:
+            raise ValueError(
+                f"grey: {self.grey[0]:g} is over {self.grey[1]:g}; give low, then high"
+            )
+        return self

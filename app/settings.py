@@ -11,7 +11,7 @@ from app.dials import DIAL_MAX, DIALS, Dial, DialName
 from app.extension import StreamMode
 from app.key_settings import Key, Limits
 from app.mode_settings import ModeSetting, ShadowSection
-from app.policy_settings import BanditSection, BenchmarkSection
+from app.policy_settings import BanditSection, BenchmarkSection, EmaFusionSection
 from app.pressure import BreakerSection, RetriesSection
 from app.provider_settings import Provider
 from app.section import LOOPBACK, Fraction, Name, NotNegative, Positive, Section
@@ -189,6 +189,7 @@ class Settings(BaseSettings):
     llm_at: LlmAtSection = LlmAtSection()
     bandit: BanditSection = BanditSection()
     benchmark: BenchmarkSection = BenchmarkSection()
+    emafusion: EmaFusionSection = EmaFusionSection()
     judge: JudgeSection = JudgeSection()
     stream: Stream = Stream()
     embedder: EmbedderSection = EmbedderSection()

@@ -6,6 +6,7 @@ from app.evaluations import embed_all, read_evaluations
 from app.moving import Voucher
 from app.policies.bandit import Bandit
 from app.policies.benchmark import Benchmark, Graded, graded
+from app.policies.emafusion import EmaFusion
 from app.policies.fixed import Always, Cascade, RandomStart
 from app.policies.llm_at import LlmAt
 from app.policies.value import Value
@@ -55,6 +56,14 @@ def build_policies(settings: Settings) -> dict[str, Policy]:
             judge=by,
             vouch_accuracy=settings.stream.vouch_accuracy,
         ),
+        EmaFusion(
+            quality_per_dollar=_number(settings.emafusion.quality_per_dollar),
+            prior_weight=settings.emafusion.prior_weight,
+            grey=settings.emafusion.grey,
+            lessons=settings.emafusion.lessons,
+            judge=by,
+            vouch_accuracy=settings.stream.vouch_accuracy,
+        ),
         Cascade(by or "next"),
         RandomStart(by or "next"),
         *(Always(tier.name) for tier in settings.tiers),
@@ -66,7 +75,7 @@ def has_dial(policy: Policy, dial: DialName) -> bool:
     """Whether a request may say so what accuracy is worth to it."""
     if isinstance(policy, Value):
         return True
-    return dial == "quality_per_dollar" and isinstance(policy, Bandit | Benchmark)
+    return dial == "quality_per_dollar" and isinstance(policy, Bandit | Benchmark | EmaFusion)
 
 
 def _graded(settings: Settings) -> Graded | None:

@@ -41,6 +41,7 @@ DIALS: Mapping[str, Dial] = {
     "value": _VALUE,
     "bandit": Dial("bandit", "quality_per_dollar", _VALUE.values),
     "benchmark": Dial("benchmark", "quality_per_dollar", _VALUE.values),
+    "emafusion": Dial("emafusion", "quality_per_dollar", _VALUE.values),
     GLOBAL: _VALUE,
     **{f"value:{name}": Dial("value", name, ()) for name in ("usd_per_1000", "keep_quality")},
 }

@@ -1,0 +1,135 @@
+"""EMAFusion: what is usual of a task, fused with near records; a second judge where one is unsure.
+
+Source: after the abstract of EMAFusion (Shah and Shridhar 2025, arXiv 2504.10681) and of its sequel
+Select-then-Route (EMNLP 2025, industry track); neither prompts nor thresholds are published.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+from app.climber import Climber
+from app.fusing import fused
+from app.influence import whose
+from app.judge.arbiter import family_of
+from app.kinds import Kinds
+from app.policy import Accept, Action, Context, Judge
+from app.records import Attempt, Estimate, Labels, Lessons, Record
+from app.sketches import sketch_of
+from app.tallies import usual_labels
+from app.tiers import TierLadder
+
+NEIGHBOURS = 50
+TENANTS = 1_000
+GREY = (0.35, 0.75)
+
+
+class EmaFusion:
+    """The policy. `grey`: how likely an accepted answer is right when a second judge is asked too.
+
+    Departs: the taxonomy is no classifier but the task that a client names (or its system prompt
+    and tools make up), within the nearest of clusters found in the own records. The learned router
+    is no regression but the near records, which count the more, the more they amount to. There are
+    two judges at most: nine of seven families are worth some two votes, and the best one alone is
+    as good as the panel. The second is another tier, and is asked only where the first accepts and
+    yet the answer is not likely enough to be right; both must accept, or the next tier is asked.
+    """
+
+    def __init__(
+        self,
+        *,
+        quality_per_dollar: float | None = None,
+        prior_weight: float = 8.0,
+        grey: tuple[float, float] = GREY,
+        lessons: float = 0.05,
+        judge: str | None = None,
+        vouch_accuracy: float = 0.7,
+        name: str = "emafusion",
+    ) -> None:
+        self.name = name
+        self.neighbours = NEIGHBOURS
+        self._prior_weight = prior_weight
+        self._grey = grey
+        self._lessons = lessons
+        self._kinds: OrderedDict[str, Kinds] = OrderedDict()
+        self._climber = Climber(
+            self.estimates,
+            quality_per_dollar=quality_per_dollar,
+            judge=judge,
+            vouch_accuracy=vouch_accuracy,
+        )
+        told = "auto" if quality_per_dollar is None else f"{quality_per_dollar:g}"
+        self.version = (
+            f"1,grey={grey[0]:g}-{grey[1]:g},prior_weight={prior_weight:g}"
+            f",quality_per_dollar={told},judge={judge or 'frugal'}"
+        )
+
+    def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
+        """A judged climb, and a second opinion on what was accepted with little reason."""
+        action = self._climber.next(context, attempts)
+        if isinstance(action, Accept) and self._is_grey(context, attempts):
+            by = second_judge(context.ladder, attempts[-1])
+            return action if by is None else Judge(len(attempts) - 1, by=by)
+        return action
+
+    def lessons(self, context: Context) -> Lessons | None:
+        """What other tiers would have said, as often as the budget for lessons buys it."""
+        return self._climber.tallies.lessons(context, self._lessons)
+
+    def judged_by(self, ladder: TierLadder, tier: str) -> str | None:
+        """Whom the configuration names, else whom it pays to ask."""
+        return self._climber.judge(ladder, tier)
+
+    def label(self, record: Record) -> Labels:
+        """What the record teaches, if judges err as often as is usual."""
+        return usual_labels(record)
+
+    def observe(self, record: Record) -> None:
+        """Learn rates, costs, and what is usual of the record's kind of question."""
+        labels = self._climber.tallies.observe(record)
+        self._of(whose(record)).learn(record.id, record.task, record.sketch, labels)
+
+    def estimates(self, context: Context) -> Mapping[str, Estimate]:
+        """Each tier's accuracy: near records, and what is usual of the kind where these are few."""
+        tallies = self._climber.tallies
+        return fused(context, self.priors(context), tallies.labels, self._prior_weight)
+
+    def priors(self, context: Context) -> dict[str, float]:
+        """Each tier's accuracy on this kind of question."""
+        overall = self._climber.tallies.accuracies(
+            context, {tier.name: tier.prior for tier in context.ladder}
+        )
+        kinds = self._of(whose(context))
+        return kinds.rates(kinds.kinds_of(context.task, sketch_of(context.vector)), overall)
+
+    def _is_grey(self, context: Context, attempts: Sequence[Attempt]) -> bool:
+        """Whether one judge accepted the last answer, and there is reason to doubt it."""
+        last = attempts[-1]
+        said = [v for v in last.verdicts if not v.exact and v.against is None]
+        if len(said) != 1 or not said[0].valid or last.live:
+            return False
+        low, high = self._grey
+        return low <= self._climber.belief(context, attempts, valid=True) <= high
+
+    def _of(self, tenant: str) -> Kinds:
+        kinds = self._kinds.setdefault(tenant, Kinds())
+        self._kinds.move_to_end(tenant)
+        if len(self._kinds) > TENANTS:
+            self._kinds.popitem(last=False)
+        return kinds
+
+
+def second_judge(ladder: TierLadder, attempt: Attempt) -> str | None:
+    """Another tier than the one that judged and the one that answered, of another model family.
+
+    Of those above the answering tier the nearest, else of those below; where all are of one family,
+    any will do. None where there is no other tier.
+    """
+    heard = {attempt.tier, *(verdict.by for verdict in attempt.verdicts)}
+    above = [tier for tier in ladder.above(attempt.tier) if tier.name not in heard]
+    below = [
+        tier for tier in reversed(ladder.tiers) if tier.name not in heard and tier not in above
+    ]
+    known = {family_of(ladder[tier]) for tier in heard if tier in ladder}
+    able = [*above, *below]
+    strangers = [tier for tier in able if family_of(tier) not in known]
+    return next((tier.name for tier in strangers or able), None)
