@@ -1,10 +1,11 @@
 """The model names clients may use, and what each of them means."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.errors import RequestError, SettingsError, UnknownModelError
-from app.policies import has_dial
+from app.policies import at_threshold, has_dial
 from app.policies.fixed import Always
 from app.policy import Policy
 from app.records import Kind
@@ -13,6 +14,8 @@ from app.tiers import Tier, TierLadder
 from app.wire import ChatRequest
 
 AUTO = "auto"
+ROUTER = re.compile(r"router-([A-Za-z0-9_]{1,40})-([0-9]*\.?[0-9]{1,40})")
+"""A name as RouteLLM's clients write it: the policy, and its threshold."""
 UNSUPPORTED = "unsupported_parameter"
 
 _PARAMETERS = {
@@ -40,7 +43,10 @@ class Route:
 
 
 class Catalogue:
-    """`auto`, `auto:<policy>`, tier names, tier models, and configured aliases of these."""
+    """`auto`, `auto:<policy>`, tier names, tier models, and configured aliases of these.
+
+    `router-<policy>-<threshold>` as well, where the policy has a threshold.
+    """
 
     def __init__(
         self,
@@ -57,7 +63,7 @@ class Catalogue:
         self._default = default
         self._aliases = aliases
         for alias, name in aliases.items():
-            if name not in self.names or name in aliases:
+            if (name not in self.names and not ROUTER.fullmatch(name)) or name in aliases:
                 raise SettingsError(f"aliases.{alias}: {name!r} is not a model of this gateway")
 
     @property
@@ -97,6 +103,9 @@ class Catalogue:
         for tier in self._ladder:
             if name == tier.name or name in tier.models:
                 return pinned_to(tier.name, self._ladder)
+        if (router := ROUTER.fullmatch(name)) is not None:
+            policy = self._at(router[1], float(router[2]))
+            return Route(policy, self._able(request), "routed")
         raise UnknownModelError(
             f"the model {name[:100]!r} does not exist here; use 'auto', or one of "
             f"{', '.join(self._ladder.names)}",
@@ -110,6 +119,20 @@ class Catalogue:
             f"the policy {name[:100]!r} does not exist; use one of {', '.join(self._policies)}",
             param="model",
         )
+
+    def _at(self, name: str, threshold: float) -> Policy:
+        """The policy, with this threshold."""
+        policy = at_threshold(self._policy(name), threshold)
+        if policy is None or threshold > 1:
+            known = [other for other in self._policies if self._has_threshold(other)]
+            raise UnknownModelError(
+                f"'router-{name}-…' needs a threshold in [0, 1] and one of {', '.join(known)}",
+                param="model",
+            )
+        return policy
+
+    def _has_threshold(self, name: str) -> bool:
+        return at_threshold(self._policies[name], 0.0) is not None
 
     def _able(self, request: ChatRequest) -> TierLadder:
         """The tiers that can serve this request: what it needs, and how long it is."""

@@ -150,7 +150,7 @@ class Nearby:
     ) -> Facts:
         """What the neighbours say in sum, each by its similarity; little of a tier that changed."""
         neighbours = context.neighbours
-        weights = _weights(neighbours, context.principal)
+        weights = similar_weights(neighbours, context.principal)
         if not len(weights):
             return np.zeros((len(names), COLUMNS))
         facts = np.array([self._read(n.record, names) for n in neighbours])
@@ -188,8 +188,8 @@ def _compare(record: Record, believed: Mapping[str, float], ledger: Ledger) -> N
         ledger.hear(tier, chance, valid=valid)
 
 
-def _weights(neighbours: Sequence[Neighbour], asker: str | None) -> npt.NDArray[np.float64]:
-    """Shape: one a neighbour; none where nothing is near.
+def similar_weights(neighbours: Sequence[Neighbour], asker: str | None) -> npt.NDArray[np.float64]:
+    """How much each neighbour counts. Shape: one a neighbour; none where nothing is near.
 
     How near is near is for the asker's own to say, where there are any.
     """

@@ -1,5 +1,6 @@
 """The settings of policies beside the default one, a section each."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -56,3 +57,32 @@ class EmaFusionSection(Section):
                 f"grey: {self.grey[0]:g} is over {self.grey[1]:g}; give low, then high"
             )
         return self
+
+
+class WinrateSection(Section):
+    """`strong_share` of the requests go to the strong tier, or those from a fixed `threshold` on.
+
+    `weak` and `strong` are tiers; left out: the lowest and the top one.
+    """
+
+    strong_share: Fraction = 0.5
+    threshold: Fraction | None = None
+    weak: str | None = None
+    strong: str | None = None
+    lessons: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+
+    @model_validator(mode="after")
+    def _one_dial(self) -> "WinrateSection":
+        if self.threshold is not None and "strong_share" in self.model_fields_set:
+            raise ValueError("strong_share and threshold exclude each other; keep one of them")
+        return self
+
+    def check(self, tiers: Sequence[str]) -> None:
+        """Errors: ValueError, where the pair is not one of these tiers, the weak one lower."""
+        for key in ("weak", "strong"):
+            name = getattr(self, key)
+            if name is not None and name not in tiers:
+                raise ValueError(f"winrate.{key}: {name!r} is none of {', '.join(tiers)}")
+        weak, strong = self.weak or tiers[0], self.strong or tiers[-1]
+        if tiers.index(weak) >= tiers.index(strong):
+            raise ValueError(f"winrate: {weak!r} is not below {strong!r}")

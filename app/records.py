@@ -53,9 +53,8 @@ class Estimate:
 class Start:
     """Where the policy chose to begin, what it believed, and with what probability it chose so.
 
-    `propensities` has the chance of every tier that could have been first: without them what
-    was not done can never be estimated from what was (inverse-propensity weighting). `trade`: what
-    accuracy was worth, where the policy asks.
+    `propensities`: how likely each tier was to be first, to weigh what was not done. `trade`: what
+    accuracy was worth; `score`: what was compared with a threshold; each where the policy asks.
     """
 
     tier: str
@@ -64,6 +63,7 @@ class Start:
     neighbours: int = 0
     top_similarity: float | None = None
     trade: Trade | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

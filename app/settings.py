@@ -11,7 +11,7 @@ from app.dials import DIAL_MAX, DIALS, Dial, DialName
 from app.extension import StreamMode
 from app.key_settings import Key, Limits
 from app.mode_settings import ModeSetting, ShadowSection
-from app.policy_settings import BanditSection, BenchmarkSection, EmaFusionSection
+from app.policy_settings import BanditSection, BenchmarkSection, EmaFusionSection, WinrateSection
 from app.pressure import BreakerSection, RetriesSection
 from app.provider_settings import Provider
 from app.section import LOOPBACK, Fraction, Name, NotNegative, Positive, Section
@@ -190,6 +190,7 @@ class Settings(BaseSettings):
     bandit: BanditSection = BanditSection()
     benchmark: BenchmarkSection = BenchmarkSection()
     emafusion: EmaFusionSection = EmaFusionSection()
+    winrate: WinrateSection = WinrateSection()
     judge: JudgeSection = JudgeSection()
     stream: Stream = Stream()
     embedder: EmbedderSection = EmbedderSection()
@@ -239,6 +240,7 @@ class Settings(BaseSettings):
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise ValueError(f"tiers: the name {min(twice)!r} is used twice")
+        self.winrate.check(names)
         named = {(tier.name, u.provider): None for tier in self.tiers for u in tier.upstreams}
         for name, provider in named:
             if provider not in self.providers:

@@ -10,6 +10,7 @@ from app.policies.emafusion import EmaFusion
 from app.policies.fixed import Always, Cascade, RandomStart
 from app.policies.llm_at import LlmAt
 from app.policies.value import Value
+from app.policies.winrate import Winrate
 from app.policy import Policy
 from app.settings import Settings
 from app.starter import AccuracyEstimator, Starter
@@ -64,6 +65,15 @@ def build_policies(settings: Settings) -> dict[str, Policy]:
             judge=by,
             vouch_accuracy=settings.stream.vouch_accuracy,
         ),
+        Winrate(
+            strong_share=settings.winrate.strong_share,
+            threshold=settings.winrate.threshold,
+            weak=settings.winrate.weak,
+            strong=settings.winrate.strong,
+            judge=by,
+            lessons=settings.winrate.lessons,
+            vouch_accuracy=settings.stream.vouch_accuracy,
+        ),
         Cascade(by or "next"),
         RandomStart(by or "next"),
         *(Always(tier.name) for tier in settings.tiers),
@@ -86,6 +96,11 @@ def _graded(settings: Settings) -> Graded | None:
     evaluations = read_evaluations(section.file, settings.ladder.names)
     vectors = embed_all(build_embedder(settings.embedder), evaluations)
     return graded(evaluations, vectors, settings.ladder, within=section.within)
+
+
+def at_threshold(policy: Policy, threshold: float) -> Policy | None:
+    """The policy with another threshold; None where it has none."""
+    return policy.at(threshold) if isinstance(policy, Winrate | LlmAt) else None
 
 
 def _number(setting: float | str) -> float | None:

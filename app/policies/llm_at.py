@@ -52,6 +52,10 @@ class LlmAt:
             f",prior_weight={self.estimator.prior_weight:g},judge={self.judge or 'paper'}"
         )
 
+    def at(self, threshold: float) -> "LlmAt":
+        """The same policy with another threshold."""
+        return replace(self, starter=replace(self.starter, threshold=threshold))
+
     @property
     def neighbours(self) -> int:
         return self.starter.neighbours

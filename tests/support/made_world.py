@@ -102,7 +102,7 @@ class MadeWorld:
             tenant="local",
             kind="routed",
             policy=self.policy.name,
-            policy_version="1",
+            policy_version=self.policy.version,
             ladder=TIERS,
             eligible=TIERS,
             outcome="answered",
