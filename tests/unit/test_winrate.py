@@ -103,7 +103,8 @@ def test_the_score_is_beta_counts_over_what_is_believed() -> None:
     before = SHRINKAGE * chance_of_win(view.belief, 0, 2)
 
     assert label is not None
-    assert (label.right, label.weight) == (pytest.approx(win), weight)
+    assert label.weight == weight
+    assert label.right == pytest.approx(win)
     expected = (before + weight * win) / (SHRINKAGE + weight)
     assert policy.score(context) == pytest.approx(expected, abs=1e-6)
     assert policy.score(context) > prior
