@@ -236,6 +236,10 @@ class DeadlineError(GatewayError):
     code = "deadline_exceeded"
 
 
+class AbstainedError(GatewayError):
+    code = "no_tier_likely"
+
+
 class ShuttingDownError(GatewayError):
     code = "shutting_down"
 

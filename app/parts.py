@@ -13,6 +13,7 @@ import httpx
 import uuid_utils
 from anyio import to_thread
 
+from app.abstaining import Abstainer
 from app.afterwards import Afterwards
 from app.audience import Audience
 from app.canaries import Canaries
@@ -201,6 +202,9 @@ def build_parts(settings: Settings) -> Parts:
         rng=rng,
         max_calls=settings.limits.max_calls,
         keep_text=_text_keeper(settings),
+        abstainer=Abstainer(
+            settings.abstain.below, settings.abstain.action == "refuse", settings.abstain.explore
+        ),
     )
     mode = Mode(settings.mode, settings.shadow, ladder=ladder, tracker=tracker)
     metrics.watch_mode(lambda: mode.name)

@@ -86,3 +86,15 @@ class WinrateSection(Section):
         weak, strong = self.weak or tiers[0], self.strong or tiers[-1]
         if tiers.index(weak) >= tiers.index(strong):
             raise ValueError(f"winrate: {weak!r} is not below {strong!r}")
+
+
+class AbstainSection(Section):
+    """Under any policy: no dearer tier is asked where none is likely to be right.
+
+    `below` is how likely the likeliest must be; 0: never. `flag` serves the best answer there is,
+    `refuse` none. In `explore` of such cases it goes on, to learn whether they are hopeless.
+    """
+
+    below: Fraction = 0.0
+    action: Literal["flag", "refuse"] = "flag"
+    explore: Fraction = 0.05

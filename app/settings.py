@@ -11,7 +11,13 @@ from app.dials import DIAL_MAX, DIALS, Dial, DialName
 from app.extension import StreamMode
 from app.key_settings import Key, Limits
 from app.mode_settings import ModeSetting, ShadowSection
-from app.policy_settings import BanditSection, BenchmarkSection, EmaFusionSection, WinrateSection
+from app.policy_settings import (
+    AbstainSection,
+    BanditSection,
+    BenchmarkSection,
+    EmaFusionSection,
+    WinrateSection,
+)
 from app.pressure import BreakerSection, RetriesSection
 from app.provider_settings import Provider
 from app.section import LOOPBACK, Fraction, Name, NotNegative, Positive, Section
@@ -191,6 +197,7 @@ class Settings(BaseSettings):
     benchmark: BenchmarkSection = BenchmarkSection()
     emafusion: EmaFusionSection = EmaFusionSection()
     winrate: WinrateSection = WinrateSection()
+    abstain: AbstainSection = AbstainSection()
     judge: JudgeSection = JudgeSection()
     stream: Stream = Stream()
     embedder: EmbedderSection = EmbedderSection()

@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from random import Random
 
+from app.abstaining import NEVER, Abstainer
 from app.affording import afford
 from app.afterwards import Afterwards, draw
 from app.answers import Answer
@@ -19,12 +20,7 @@ from app.climb import best_ended
 from app.clock import Clock
 from app.conversations import Conversations
 from app.embedder import features, task_key
-from app.errors import (
-    DeadlineError,
-    GatewayError,
-    UpstreamError,
-    UpstreamTimeoutError,
-)
+from app.errors import DeadlineError, GatewayError, UpstreamError, UpstreamTimeoutError
 from app.events import Chunk, Event, Order, Settled
 from app.generator import Generator
 from app.jsontext import Json
@@ -60,6 +56,7 @@ class Transmission:
         rng: Random,
         max_calls: int,
         keep_text: Callable[[ChatRequest], str | None],
+        abstainer: Abstainer = NEVER,
     ) -> None:
         self.ladder = ladder
         self._retriever = retriever
@@ -72,6 +69,7 @@ class Transmission:
         self._rng = rng
         self.max_calls = max_calls
         self._keep_text = keep_text
+        self._abstainer = abstainer
 
     async def run(self, order: Order) -> AsyncGenerator[Event, None]:
         """Serve one request; leaves exactly one record, however it ends.
@@ -189,7 +187,7 @@ class Transmission:
         if run.calls >= self.max_calls:
             run.degrade("max_calls")
             return Stop(best_ended(context.ladder, attempts))
-        return action
+        return self._abstainer.heed(action, run, context)
 
     async def _ask(self, ask: Ask, run: Run) -> AsyncGenerator[Event, None]:
         """Have one tier answer; its chunks are yielded only where nothing can take them back."""

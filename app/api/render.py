@@ -11,6 +11,7 @@ import orjson
 from starlette.types import Send
 
 from app.errors import (
+    AbstainedError,
     BodyTooLargeError,
     CountsDownError,
     DeadlineError,
@@ -86,6 +87,7 @@ STATUS: Mapping[type[GatewayError], tuple[int, str]] = {
     OverloadedError: (503, "overloaded_error"),
     CountsDownError: (503, "overloaded_error"),
     DeadlineError: (504, "timeout_error"),
+    AbstainedError: (422, "invalid_request_error"),
     ShuttingDownError: (503, "overloaded_error"),
     EmbedderError: (500, "server_error"),
     StoreError: (503, "overloaded_error"),
