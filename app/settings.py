@@ -198,6 +198,7 @@ class Settings(BaseSettings):
     emafusion: EmaFusionSection = EmaFusionSection()
     winrate: WinrateSection = WinrateSection()
     abstain: AbstainSection = AbstainSection()
+    own_policies: tuple[Path, ...] = ()
     judge: JudgeSection = JudgeSection()
     stream: Stream = Stream()
     embedder: EmbedderSection = EmbedderSection()

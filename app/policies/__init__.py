@@ -9,6 +9,7 @@ from app.policies.benchmark import Benchmark, Graded, graded
 from app.policies.emafusion import EmaFusion
 from app.policies.fixed import Always, Cascade, RandomStart
 from app.policies.llm_at import LlmAt
+from app.policies.own import own_policies
 from app.policies.value import Value
 from app.policies.winrate import Winrate
 from app.policy import Policy
@@ -78,6 +79,7 @@ def build_policies(settings: Settings) -> dict[str, Policy]:
         RandomStart(by or "next"),
         *(Always(tier.name) for tier in settings.tiers),
     ]
+    policies += own_policies(settings, [policy.name for policy in policies])
     return {policy.name: policy for policy in policies}
 
 
