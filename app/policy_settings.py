@@ -88,6 +88,20 @@ class WinrateSection(Section):
             raise ValueError(f"winrate: {weak!r} is not below {strong!r}")
 
 
+class CascadeRoutingSection(Section):
+    """Its dial: `quality_per_dollar` as for `value`, or what 1,000 requests may cost, all told."""
+
+    quality_per_dollar: Literal["auto"] | Annotated[float, Field(ge=0, le=DIAL_MAX)] = "auto"
+    usd_per_1000: Annotated[float, Field(gt=0, le=DIAL_MAX)] | None = None
+    lessons: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+
+    @model_validator(mode="after")
+    def _one_dial(self) -> "CascadeRoutingSection":
+        if self.usd_per_1000 is not None and self.quality_per_dollar != "auto":
+            raise ValueError("quality_per_dollar and usd_per_1000 exclude each other; keep one")
+        return self
+
+
 class AbstainSection(Section):
     """Under any policy: no dearer tier is asked where none is likely to be right.
 

@@ -15,6 +15,7 @@ from app.policy_settings import (
     AbstainSection,
     BanditSection,
     BenchmarkSection,
+    CascadeRoutingSection,
     EmaFusionSection,
     WinrateSection,
 )
@@ -197,6 +198,7 @@ class Settings(BaseSettings):
     benchmark: BenchmarkSection = BenchmarkSection()
     emafusion: EmaFusionSection = EmaFusionSection()
     winrate: WinrateSection = WinrateSection()
+    cascade_routing: CascadeRoutingSection = CascadeRoutingSection()
     abstain: AbstainSection = AbstainSection()
     own_policies: tuple[Path, ...] = ()
     judge: JudgeSection = JudgeSection()

@@ -6,6 +6,7 @@ from app.evaluations import embed_all, read_evaluations
 from app.moving import Voucher
 from app.policies.bandit import Bandit
 from app.policies.benchmark import Benchmark, Graded, graded
+from app.policies.cascade_routing import CascadeRouting
 from app.policies.emafusion import EmaFusion
 from app.policies.fixed import Always, Cascade, RandomStart
 from app.policies.llm_at import LlmAt
@@ -75,6 +76,13 @@ def build_policies(settings: Settings) -> dict[str, Policy]:
             lessons=settings.winrate.lessons,
             vouch_accuracy=settings.stream.vouch_accuracy,
         ),
+        CascadeRouting(
+            quality_per_dollar=_number(settings.cascade_routing.quality_per_dollar),
+            usd_per_1000=settings.cascade_routing.usd_per_1000,
+            judge=by,
+            lessons=settings.cascade_routing.lessons,
+            vouch_accuracy=settings.stream.vouch_accuracy,
+        ),
         Cascade(by or "next"),
         RandomStart(by or "next"),
         *(Always(tier.name) for tier in settings.tiers),
@@ -87,7 +95,9 @@ def has_dial(policy: Policy, dial: DialName) -> bool:
     """Whether a request may say so what accuracy is worth to it."""
     if isinstance(policy, Value):
         return True
-    return dial == "quality_per_dollar" and isinstance(policy, Bandit | Benchmark | EmaFusion)
+    return dial == "quality_per_dollar" and isinstance(
+        policy, Bandit | Benchmark | CascadeRouting | EmaFusion
+    )
 
 
 def _graded(settings: Settings) -> Graded | None:

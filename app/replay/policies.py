@@ -42,6 +42,7 @@ DIALS: Mapping[str, Dial] = {
     "bandit": Dial("bandit", "quality_per_dollar", _VALUE.values),
     "benchmark": Dial("benchmark", "quality_per_dollar", _VALUE.values),
     "emafusion": Dial("emafusion", "quality_per_dollar", _VALUE.values),
+    "cascade_routing": Dial("cascade_routing", "quality_per_dollar", _VALUE.values),
     "winrate": Dial("winrate", "strong_share", tuple(at / 10 for at in range(11))),
     GLOBAL: _VALUE,
     **{f"value:{name}": Dial("value", name, ()) for name in ("usd_per_1000", "keep_quality")},
