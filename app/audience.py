@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import orjson
+
 from app.policy import Policy
 from app.recorder import RecordSink
 from app.records import Record
@@ -37,7 +39,8 @@ class Audience:
     """Shows records, one by one and off a request's way, to everyone who learns from them.
 
     The tracker hears of all of them, policies of those that teach: all `policies`, since what a
-    record teaches does not hang on who decided. Those named in `frozen` hear of old records only.
+    record teaches does not hang on who decided. Those named in `frozen` hear of old records only,
+    those in `asleep` of none until somebody asks for them: learning takes time from serving.
     Errors: none of theirs; learning never breaks serving.
     """
 
@@ -47,12 +50,14 @@ class Audience:
         *,
         policies: Sequence[Policy] = (),
         frozen: Collection[str] = (),
+        asleep: Collection[str] = (),
         tracker: Tracker | None = None,
         waiting: int = WAITING,
     ) -> None:
         self._recorder = recorder
         self._policies = policies
         self._frozen = frozen
+        self._asleep = set(asleep)
         self._tracker = tracker
         self._waiting: asyncio.Queue[_News] = asyncio.Queue(waiting)
         self._showing = asyncio.Lock()
@@ -86,6 +91,16 @@ class Audience:
             if self._tracker is not None:
                 _guarded(self._tracker.tell)
 
+    def wake(self, bodies: Collection[bytes]) -> None:
+        """Have policies hear of records that made a decision among these, as they were written."""
+        for name in tuple(self._asleep):
+            made = orjson.dumps({"policy": name})[1:-1]
+            if any(made in body for body in bodies):
+                self._asleep.discard(name)
+
+    def _awake(self) -> list[Policy]:
+        return [policy for policy in self._policies if policy.name not in self._asleep]
+
     def _submit(self, news: _News) -> None:
         try:
             self._waiting.put_nowait(news)
@@ -100,7 +115,9 @@ class Audience:
         record = news.record or await self._read(news)
         if record is None:
             return
-        policies = [policy for policy in self._policies if policy.name not in self._frozen]
+        if news.policy is not None:
+            self._asleep.discard(news.policy.name)
+        policies = [policy for policy in self._awake() if policy.name not in self._frozen]
         if news.policy is not None and news.policy not in self._policies:
             policies.append(news.policy)
         _show(record, policies)
@@ -108,7 +125,7 @@ class Audience:
             _guarded(self._tracker.observe, record)
 
     def _restore(self, record: Record) -> None:
-        _show(record, self._policies)
+        _show(record, self._awake())
         if self._tracker is not None:
             _guarded(self._tracker.restore, record)
 

@@ -156,6 +156,7 @@ def build_parts(settings: Settings) -> Parts:
         recorder,
         policies=tuple(policies.values()),
         frozen={"value"} if settings.value.frozen else (),
+        asleep=policies.keys() - {settings.policy, "value"},
         tracker=tracker,
     )
     vitals = Vitals(

@@ -73,6 +73,7 @@ class Restart:
             found: dict[Place, bytes] = {}
             for tenant in self._tenants:
                 found |= await self._archive.latest(tenant, self._records)
+            await self._wake([*found.values()])
             since_s = time.monotonic()
             for number, place in enumerate(sorted(found), start=1):
                 record = record_from_json(found[place])
@@ -84,3 +85,9 @@ class Restart:
                     await asyncio.sleep(SLICE_S)  # as long for requests
                     since_s = time.monotonic()
             return len(found)
+
+    async def _wake(self, bodies: Sequence[bytes]) -> None:
+        """Have policies that decided before learn again, from all records."""
+        for start in range(0, len(bodies), SETTLED):
+            self._audience.wake(bodies[start : start + SETTLED])
+            await asyncio.sleep(0)

@@ -29,7 +29,7 @@ class ByLength:
         return {}  # from a tier to how likely its answer was right, if it learned from records
 
     def observe(self, record: Record) -> None:
-        pass  # every finished record, and again when more is known of it; at a restart, old ones
+        pass  # every record since it was first asked for, and again when more is known of one
 
 
 def build(settings: Settings) -> Policy:

@@ -151,9 +151,13 @@ def started(
     store: ScriptedStore,
     policies: Sequence[Listens],
     frozen: Iterable[str] = (),
+    *,
+    asleep: Sequence[str] = (),
 ) -> Started:
     tracker = Tracker()
-    audience = Audience(recorder, policies=policies, frozen=tuple(frozen), tracker=tracker)
+    audience = Audience(
+        recorder, policies=policies, frozen=tuple(frozen), asleep=asleep, tracker=tracker
+    )
     return Started(
         store, recorder, audience, Archive(recorder=recorder, store=store, outbox=outbox), tracker
     )
@@ -312,3 +316,30 @@ async def test_a_failed_tool_call_is_heard_of(tmp_path: Path) -> None:
             return (await accuracies(gate))[tier] < before[tier]
 
         await until(is_believed_less)
+
+
+async def test_a_policy_learns_from_the_first_request_that_asks_for_it(tmp_path: Path) -> None:
+    store, outbox, policy = ScriptedStore(), Outbox(tmp_path, capacity_bytes=1 << 24), Listens("a")
+    records = logged(3)
+    async with running(store, outbox) as recorder:
+        audience = Audience(recorder, policies=[policy], asleep={policy.name})
+        audience.show(records[0])
+        audience.show(records[1], policy)
+        audience.show(records[2])
+        await audience.catch_up()
+    assert policy.ids == [record.id for record in records[1:]]
+
+
+@pytest.mark.parametrize("decided", [True, False])
+async def test_a_restart_teaches_it_all_records_if_it_made_any_decision(
+    tmp_path: Path, decided: bool
+) -> None:
+    store, outbox, policy = ScriptedStore(), Outbox(tmp_path, capacity_bytes=1 << 24), Listens("a")
+    old = logged(20)
+    if decided:
+        old[-1] = replace(old[-1], policy=policy.name)
+    async with running(store, outbox) as recorder:
+        await store.write([insert(each) for each in old])
+        here = started(recorder, outbox, store, [policy], asleep=[policy.name])
+        await here.restart().run()
+    assert policy.ids == ([each.id for each in old] if decided else [])
