@@ -88,6 +88,14 @@ class WinrateSection(Section):
             raise ValueError(f"winrate: {weak!r} is not below {strong!r}")
 
 
+class TargetErrorSection(Section):
+    """Of a tier's accepted answers at most `error` are wrong, with this `confidence`."""
+
+    error: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+    lessons: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+
+
 class CascadeRoutingSection(Section):
     """Its dial: `quality_per_dollar` as for `value`, or what 1,000 requests may cost, all told."""
 

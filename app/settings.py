@@ -17,6 +17,7 @@ from app.policy_settings import (
     BenchmarkSection,
     CascadeRoutingSection,
     EmaFusionSection,
+    TargetErrorSection,
     WinrateSection,
 )
 from app.pressure import BreakerSection, RetriesSection
@@ -198,6 +199,7 @@ class Settings(BaseSettings):
     benchmark: BenchmarkSection = BenchmarkSection()
     emafusion: EmaFusionSection = EmaFusionSection()
     winrate: WinrateSection = WinrateSection()
+    target_error: TargetErrorSection = TargetErrorSection()
     cascade_routing: CascadeRoutingSection = CascadeRoutingSection()
     abstain: AbstainSection = AbstainSection()
     own_policies: tuple[Path, ...] = ()

@@ -11,6 +11,7 @@ from app.policies.emafusion import EmaFusion
 from app.policies.fixed import Always, Cascade, RandomStart
 from app.policies.llm_at import LlmAt
 from app.policies.own import own_policies
+from app.policies.target_error import TargetError
 from app.policies.value import Value
 from app.policies.winrate import Winrate
 from app.policy import Policy
@@ -82,6 +83,12 @@ def build_policies(settings: Settings) -> dict[str, Policy]:
             judge=by,
             lessons=settings.cascade_routing.lessons,
             vouch_accuracy=settings.stream.vouch_accuracy,
+        ),
+        TargetError(
+            error=settings.target_error.error,
+            confidence=settings.target_error.confidence,
+            judge=by,
+            lessons=settings.target_error.lessons,
         ),
         Cascade(by or "next"),
         RandomStart(by or "next"),
