@@ -50,7 +50,7 @@ from app.upstreams.build import build_exchange, build_limit, build_transport
 from app.upstreams.inflight import InFlightLimit
 from app.upstreams.retries import RetryBudget
 from app.upstreams.turns import Exchange
-from app.vitals import Vitals, kept_by, watch
+from app.vitals import Vitals, kept_by, over_by, watch
 from app.wire import ChatRequest
 
 logger = logging.getLogger(__name__)
@@ -163,6 +163,7 @@ def build_parts(settings: Settings) -> Parts:
         tracker=tracker,
         kept=kept_by(policies),
         target=settings.value.keep_quality,
+        over=over_by(policies),
         lagged=metrics.observe_lag,
     )
     watch(metrics, recorder, outbox, vitals)

@@ -12,6 +12,7 @@ from app.audits import Kept
 from app.book import Excerpt
 from app.gauges import Figures, StandingGauge
 from app.metrics import Metrics
+from app.policies.target_error import TargetError
 from app.policies.value import Value
 from app.policy import Policy
 from app.recorder import Recorder
@@ -29,12 +30,14 @@ LAG_S = 0.25
 class Vitals:
     """`kept` gives, by target, what a tenant's audits find; `target` is the one configured.
 
-    `lagged` is told how late the event loop was to come back. Units: seconds.
+    `over` counts the tiers whose accepted answers were wrong too often for `target_error`. `lagged`
+    is told how late the event loop was to come back. Units: seconds.
     """
 
     tracker: Tracker
     kept: Callable[[str], Mapping[float, Kept]]
     target: float | None
+    over: Callable[[], int]
     lagged: Callable[[float], None]
     _figures: Figures = field(default_factory=dict)
     _looked_s: float = -LOOK_S
@@ -50,7 +53,8 @@ class Vitals:
 
     def figures(self) -> Figures:
         """All that is known by now."""
-        return {**self.tracker.gauges(), **self._figures, **self._savings(), **self._quality()}
+        told = {**self.tracker.gauges(), **self._figures, **self._savings(), **self._quality()}
+        return told | {"alarms": {**told.get("alarms", {}), "target_error": float(self.over())}}
 
     async def run(self) -> None:
         """Measure how late the loop is, until cancelled."""
@@ -88,6 +92,12 @@ def kept_by(policies: Mapping[str, Policy]) -> Callable[[str], Mapping[float, Ke
     """Where to read what audits find."""
     value = policies.get("value")
     return value.kept if isinstance(value, Value) else lambda _: {}
+
+
+def over_by(policies: Mapping[str, Policy]) -> Callable[[], int]:
+    """Where to read how many tiers miss their target error."""
+    policy = policies.get("target_error")
+    return lambda: policy.alarmed if isinstance(policy, TargetError) else 0
 
 
 def watch(metrics: Metrics, recorder: Recorder, outbox: Outbox, vitals: Vitals) -> None:

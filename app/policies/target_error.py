@@ -81,6 +81,12 @@ class TargetError(Learned):
         """What is known of the tenant's tiers: thresholds, bounds, alarms."""
         return self._guards.get(tenant, {})
 
+    @property
+    def alarmed(self) -> int:
+        """How many tiers are passed over because too many of their accepted answers were wrong."""
+        guards = [guard for guards in self._guards.values() for guard in guards.values()]
+        return sum(guard.alarmed for guard in guards)
+
     def _first(self, context: Context) -> Ask:
         view, names = self._nearby.view(context), context.ladder.names
         chances: dict[str, float] = {}

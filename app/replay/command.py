@@ -10,7 +10,7 @@ from app.replay.experiment import Plan, Progress, planned, run_plan
 from app.replay.ladders import choose_models
 from app.replay.own import OwnReport, evaluate, is_export, read_export
 from app.replay.picture import draw
-from app.replay.policies import build_policy, parse_choice
+from app.replay.policies import build_policy, parse_choice, parse_choices
 from app.replay.pool import Pooled, pool, to_json
 from app.replay.recordings import Recording, read_recordings, with_all
 from app.replay.report import ReplayReport
@@ -50,7 +50,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--policy",
         action="append",
         metavar="NAME[@DIAL]",
-        help="a policy, again for more, the first to compare with; default: llm_at, value",
+        help="a policy, again for more, the first to compare with; all: every one that learns; "
+        "default: llm_at, value",
     )
     parser.add_argument(
         "--orders", type=_orders, default=5, metavar="N", help="shuffled orders; default: 5"
@@ -115,7 +116,7 @@ class Replay:
             verdicts=_verdicts(given.judge, shared, models, given.seed),
             embedder=build_embedder(EmbedderSection()),
         )
-        choices = tuple(parse_choice(text) for text in given.policy or ["llm_at", "value"])
+        choices = parse_choices(given.policy or ["llm_at", "value"], self.course.tiers)
         self.plan = Plan(
             choices,
             orders=given.orders,

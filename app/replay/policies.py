@@ -11,6 +11,7 @@ from app.policies import build_policies
 from app.policies.value import Value
 from app.policy import Policy
 from app.replay.ladders import PROVIDER
+from app.settings import Settings
 from app.tiers import Tier
 
 UNUSED_URL = "http://recording.invalid/v1"
@@ -76,6 +77,26 @@ def parse_choice(text: str) -> Choice:
         raise SettingsError(f"--policy: {text!r}: after @ comes a number") from None
 
 
+ALL = "all"
+UNRANKED = frozenset({"cascade", "random"})
+
+
+def parse_choices(texts: Sequence[str], tiers: Sequence[Tier]) -> tuple[Choice, ...]:
+    """The choices, each once; `all` is every policy that learns, `value` first.
+
+    Errors: SettingsError.
+    """
+    found: list[Choice] = []
+    for text in texts:
+        if text == ALL:
+            names = build_policies(_settings({"tiers": tuple(tiers)}, ALL))
+            learned = (name for name in names if name not in UNRANKED and ":" not in name)
+            found += [Choice(name) for name in learned]
+        else:
+            found.append(parse_choice(text))
+    return tuple(dict.fromkeys(found))
+
+
 def sweep(name: str) -> list[Choice]:
     """The policy at every value of its dial; none where it has no dial."""
     dial = DIALS.get(name)
@@ -84,14 +105,11 @@ def sweep(name: str) -> list[Choice]:
 
 def build_policy(choice: Choice, tiers: Sequence[Tier]) -> Policy:
     """The policy as a gateway with these tiers would serve it. Errors: SettingsError."""
-    values: dict[str, object] = {
-        "providers": {PROVIDER: {"base_url": UNUSED_URL}},
-        "tiers": tuple(tiers),
-    }
+    values: dict[str, object] = {"tiers": tuple(tiers)}
     if choice.dial is not None:
         dial = DIALS[choice.name]
         values[dial.section] = {dial.key: choice.dial}
-    settings = build_settings(values, where=f"--policy {choice}")
+    settings = _settings(values, str(choice))
     if choice.name == GLOBAL:
         return Value(quality_per_dollar=choice.dial, neighbours=0, name=GLOBAL)
     policies = build_policies(settings)
@@ -102,3 +120,8 @@ def build_policy(choice: Choice, tiers: Sequence[Tier]) -> Policy:
         known = ", ".join(sorted({*DIALS, *policies}))
         raise SettingsError(f"--policy: {choice.name!r} is unknown; known: {known}")
     return policies[name]
+
+
+def _settings(values: Mapping[str, object], choice: str) -> Settings:
+    providers = {PROVIDER: {"base_url": UNUSED_URL}}
+    return build_settings({"providers": providers, **values}, where=f"--policy {choice}")
