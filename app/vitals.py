@@ -30,14 +30,14 @@ LAG_S = 0.25
 class Vitals:
     """`kept` gives, by target, what a tenant's audits find; `target` is the one configured.
 
-    `over` counts the tiers whose accepted answers were wrong too often for `target_error`. `lagged`
-    is told how late the event loop was to come back. Units: seconds.
+    `over` counts the tiers whose accepted answers were wrong too often for `target_error`; None:
+    it is not in use. `lagged` is told how late the event loop was to come back. Units: seconds.
     """
 
     tracker: Tracker
     kept: Callable[[str], Mapping[float, Kept]]
     target: float | None
-    over: Callable[[], int]
+    over: Callable[[], int | None]
     lagged: Callable[[float], None]
     _figures: Figures = field(default_factory=dict)
     _looked_s: float = -LOOK_S
@@ -54,7 +54,10 @@ class Vitals:
     def figures(self) -> Figures:
         """All that is known by now."""
         told = {**self.tracker.gauges(), **self._figures, **self._savings(), **self._quality()}
-        return told | {"alarms": {**told.get("alarms", {}), "target_error": float(self.over())}}
+        over = self.over()
+        if over is None:
+            return told
+        return told | {"alarms": {**told.get("alarms", {}), "target_error": float(over)}}
 
     async def run(self) -> None:
         """Measure how late the loop is, until cancelled."""
@@ -94,10 +97,10 @@ def kept_by(policies: Mapping[str, Policy]) -> Callable[[str], Mapping[float, Ke
     return value.kept if isinstance(value, Value) else lambda _: {}
 
 
-def over_by(policies: Mapping[str, Policy]) -> Callable[[], int]:
+def over_by(policies: Mapping[str, Policy]) -> Callable[[], int | None]:
     """Where to read how many tiers miss their target error."""
     policy = policies.get("target_error")
-    return lambda: policy.alarmed if isinstance(policy, TargetError) else 0
+    return lambda: policy.alarmed if isinstance(policy, TargetError) else None
 
 
 def watch(metrics: Metrics, recorder: Recorder, outbox: Outbox, vitals: Vitals) -> None:

@@ -82,8 +82,13 @@ class TargetError(Learned):
         return self._guards.get(tenant, {})
 
     @property
-    def alarmed(self) -> int:
-        """How many tiers are passed over because too many of their accepted answers were wrong."""
+    def alarmed(self) -> int | None:
+        """How many tiers are passed over because too many of their accepted answers were wrong.
+
+        None: no answer was ever looked at.
+        """
+        if not self._guards:
+            return None
         guards = [guard for guards in self._guards.values() for guard in guards.values()]
         return sum(guard.alarmed for guard in guards)
 

@@ -260,8 +260,10 @@ def test_an_alarm_is_told_and_falls_back_one_tier_up(caplog: pytest.LogCaptureFi
     lesson = attempt("large", "a")
     good = record(attempt("small", "a", VALID), taught=[lesson])
     bad = record(attempt("small", "b", VALID), taught=[lesson])
+    assert policy.alarmed is None
     for number in range(100):
         policy.observe(replace(good, id=f"good-{number}"))
+    assert policy.alarmed == 0
     first = policy.next(given(), [])
     for number in range(20):
         policy.observe(replace(bad, id=f"bad-{number}"))
@@ -270,7 +272,7 @@ def test_an_alarm_is_told_and_falls_back_one_tier_up(caplog: pytest.LogCaptureFi
 
     assert isinstance(first, Ask)
     assert first.tier == "small"
-    assert policy.guards("local")["small"].alarms == 1
+    assert (policy.alarmed, policy.guards("local")["small"].alarms) == (1, 1)
     assert [r.levelname for r in caplog.records if "passed over" in r.message] == ["WARNING"]
     assert isinstance(action, Ask)
     assert action.start is not None
