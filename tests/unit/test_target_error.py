@@ -260,7 +260,7 @@ def test_an_alarm_is_told_and_falls_back_one_tier_up(caplog: pytest.LogCaptureFi
     lesson = attempt("large", "a")
     good = record(attempt("small", "a", VALID), taught=[lesson])
     bad = record(attempt("small", "b", VALID), taught=[lesson])
-    assert policy.alarmed is None
+    assert TargetError().alarmed is None
     for number in range(100):
         policy.observe(replace(good, id=f"good-{number}"))
     assert policy.alarmed == 0
