@@ -9,18 +9,19 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage, Storage
-from limits.aio.storage.redis.redispy import RedispyBridge
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from limits.storage import storage_from_string
 from pydantic import SecretStr
-from redis.asyncio import Redis
 
 from app.errors import CountsDownError
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
 
 logger = logging.getLogger(__name__)
 
@@ -210,6 +211,9 @@ def build_limiter(url: str | None, password: SecretStr | None) -> Limiter:
     """In this process without a URL; else on that Redis or Valkey server, connected when used."""
     if url is None:
         return Limiter()
+    # It brings Redis' client along, and that OpenTelemetry's SDK, which takes half a second.
+    from limits.aio.storage.redis.redispy import RedispyBridge  # noqa: PLC0415
+
     options: dict[str, float | str | bool] = {"socket_timeout": TIMEOUT_S}
     options["socket_connect_timeout"] = TIMEOUT_S
     if password is not None:

@@ -69,7 +69,7 @@ class Witness(httpx.AsyncBaseTransport):
         response = await self._inner.handle_async_request(request)
         if request.method == "DELETE":
             self.erased = True
-        if not request.url.path.endswith("/chat/completions"):
+        if request.method != "POST" or not request.url.path.endswith("/chat/completions"):
             return response
         exchange = Exchange(response.status_code, response.headers)
         self.exchanges.append(exchange)
