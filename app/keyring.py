@@ -28,6 +28,11 @@ class Caller:
     policy: str | None = None
     limits: KeyLimits = field(default_factory=KeyLimits)
 
+    @property
+    def principal(self) -> str | None:
+        """The key that asks; None where there are no keys, and so nobody to be told apart."""
+        return None if self is UNKEYED else self.name
+
 
 UNKEYED = Caller(role="admin")
 """Without keys only this machine can ask, and whoever is on it may do everything."""

@@ -84,7 +84,7 @@ class ChatEndpoint:
         order = Order(
             id=request_id,
             tenant=caller.tenant,
-            principal=caller.name,
+            principal=caller.principal,
             purse=purse,
             request=request,
             policy=route.policy,

@@ -62,7 +62,7 @@ class Feedback:
             raise RequestError("decision is missing", code="missing_parameter", param="decision")
         said = replace(
             _evidence(fields, self._clock.time_s(), keep_comments=self._keep_comments),
-            principal=caller.name,
+            principal=caller.principal,
         )
         record = await self._recorder.get(decision, tenant=caller.tenant)
         if record is None:

@@ -27,12 +27,13 @@ error_log {directory}/error.log;
 events {{ worker_connections 1024; }}
 http {{
   access_log off;
+  keepalive_requests 10000000;
   client_body_temp_path {directory}/body;
   proxy_temp_path {directory}/proxy;
   fastcgi_temp_path {directory}/fastcgi;
   uwsgi_temp_path {directory}/uwsgi;
   scgi_temp_path {directory}/scgi;
-  upstream provider {{ server {upstream}; keepalive 128; }}
+  upstream provider {{ server {upstream}; keepalive 128; keepalive_requests 10000000; }}
   server {{
     listen 127.0.0.1:{port};
     location / {{
