@@ -11,10 +11,11 @@ from app.dials import Trade
 from app.influence import whose
 from app.moving import goes_live
 from app.policy import Accept, Action, Ask, Context
-from app.records import Attempt, Estimate, Start
-from app.tallies import Tallies
+from app.records import Attempt, Estimate, Labels, Lessons, Record, Start
+from app.tallies import Tallies, usual_labels
 from app.tiers import TierLadder
 
+NEIGHBOURS = 50
 PLANS_KEPT = 256
 VERDICTS = 0.1
 """Of answers served unjudged, how many are judged afterwards: else a wrong belief would stay."""
@@ -131,3 +132,37 @@ class Climber:
         return Ask(
             names[at], "direct", live=goes_live(context, names[at], vouched=vouched), start=start
         )
+
+
+class Climbing:
+    """A policy that is such a climb; what it estimates is its own.
+
+    `lessons` is the share of all spend that lessons cost.
+    """
+
+    neighbours = NEIGHBOURS
+
+    def __init__(self, name: str, climber: Climber, lessons: float) -> None:
+        self.name = name
+        self._climber = climber
+        self._lessons = lessons
+
+    def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
+        """A judged climb from where it is worth most."""
+        return self._climber.next(context, attempts)
+
+    def lessons(self, context: Context) -> Lessons | None:
+        """What other tiers would have said, as often as the budget for lessons buys it."""
+        return self._climber.tallies.lessons(context, self._lessons)
+
+    def judged_by(self, ladder: TierLadder, tier: str) -> str | None:
+        """Whom the configuration names, else whom it pays to ask."""
+        return self._climber.judge(ladder, tier)
+
+    def label(self, record: Record) -> Labels:
+        """What the record teaches, if judges err as often as is usual."""
+        return usual_labels(record)
+
+    def observe(self, record: Record) -> None:
+        """Learn rates and costs; neighbours are looked up."""
+        self._climber.tallies.observe(record)

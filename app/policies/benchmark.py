@@ -12,17 +12,15 @@ from statistics import NormalDist
 import numpy as np
 
 from app.belief import lifted
-from app.climber import Climber
+from app.climber import Climber, Climbing
 from app.clusters import Array, Clusters, cluster
 from app.errors import SettingsError
 from app.evaluations import Evaluation, good_enough
 from app.fusing import fused
-from app.policy import Action, Context
-from app.records import Attempt, Estimate, Labels, Lessons, Record
-from app.tallies import usual_labels
+from app.policy import Context
+from app.records import Estimate
 from app.tiers import TierLadder
 
-NEIGHBOURS = 50
 CLUSTERS_MAX, CLUSTER_SIZE = 32, 40
 FILE_SHRINKAGE = 4.0
 """How many graded questions a tier's prior counts for beside the whole file."""
@@ -72,7 +70,7 @@ def graded(
     return Graded(clusters, dict(zip(names, whole, strict=True)), rates)
 
 
-class Benchmark:
+class Benchmark(Climbing):
     """The policy; `known` None: there is no file, and the tiers' priors stand for it.
 
     Departs: the papers pick one model and stop. Here it is where a judged climb begins, since what
@@ -91,43 +89,21 @@ class Benchmark:
         vouch_accuracy: float = 0.7,
         name: str = "benchmark",
     ) -> None:
-        self.name = name
-        self.neighbours = NEIGHBOURS
         self._known = known
         self._prior_weight = prior_weight
-        self._lessons = lessons
-        self._climber = Climber(
+        climber = Climber(
             self.estimates,
             quality_per_dollar=quality_per_dollar,
             judge=judge,
             vouch_accuracy=vouch_accuracy,
         )
+        super().__init__(name, climber, lessons)
         told = "auto" if quality_per_dollar is None else f"{quality_per_dollar:g}"
         places = 0 if known is None else len(known.rates)
         self.version = (
             f"1,clusters={places},prior_weight={prior_weight:g},quality_per_dollar={told}"
             f",judge={judge or 'frugal'}"
         )
-
-    def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
-        """A judged climb from where it is worth most."""
-        return self._climber.next(context, attempts)
-
-    def lessons(self, context: Context) -> Lessons | None:
-        """What other tiers would have said, as often as the budget for lessons buys it."""
-        return self._climber.tallies.lessons(context, self._lessons)
-
-    def judged_by(self, ladder: TierLadder, tier: str) -> str | None:
-        """Whom the configuration names, else whom it pays to ask."""
-        return self._climber.judge(ladder, tier)
-
-    def label(self, record: Record) -> Labels:
-        """What the record teaches, if judges err as often as is usual."""
-        return usual_labels(record)
-
-    def observe(self, record: Record) -> None:
-        """Learn rates and costs; neighbours are looked up."""
-        self._climber.tallies.observe(record)
 
     def estimates(self, context: Context) -> Mapping[str, Estimate]:
         """Each tier's accuracy, from the file and from near records."""

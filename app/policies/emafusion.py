@@ -7,23 +7,23 @@ Select-then-Route (EMNLP 2025, industry track); neither prompts nor thresholds a
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
-from app.climber import Climber
+from typing_extensions import override
+
+from app.climber import Climber, Climbing
 from app.fusing import fused
 from app.influence import whose
 from app.judge.arbiter import family_of
 from app.kinds import Kinds
 from app.policy import Accept, Action, Context, Judge
-from app.records import Attempt, Estimate, Labels, Lessons, Record
+from app.records import Attempt, Estimate, Record
 from app.sketches import sketch_of
-from app.tallies import usual_labels
 from app.tiers import TierLadder
 
-NEIGHBOURS = 50
 TENANTS = 1_000
 GREY = (0.35, 0.75)
 
 
-class EmaFusion:
+class EmaFusion(Climbing):
     """The policy. `grey`: how likely an accepted answer is right when a second judge is asked too.
 
     Departs: the taxonomy is no classifier but the task that a client names (or its system prompt
@@ -45,24 +45,23 @@ class EmaFusion:
         vouch_accuracy: float = 0.7,
         name: str = "emafusion",
     ) -> None:
-        self.name = name
-        self.neighbours = NEIGHBOURS
         self._prior_weight = prior_weight
         self._grey = grey
-        self._lessons = lessons
         self._kinds: OrderedDict[str, Kinds] = OrderedDict()
-        self._climber = Climber(
+        climber = Climber(
             self.estimates,
             quality_per_dollar=quality_per_dollar,
             judge=judge,
             vouch_accuracy=vouch_accuracy,
         )
+        super().__init__(name, climber, lessons)
         told = "auto" if quality_per_dollar is None else f"{quality_per_dollar:g}"
         self.version = (
             f"1,grey={grey[0]:g}-{grey[1]:g},prior_weight={prior_weight:g}"
             f",quality_per_dollar={told},judge={judge or 'frugal'}"
         )
 
+    @override
     def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
         """A judged climb, and a second opinion on what was accepted with little reason."""
         action = self._climber.next(context, attempts)
@@ -71,18 +70,7 @@ class EmaFusion:
             return action if by is None else Judge(len(attempts) - 1, by=by)
         return action
 
-    def lessons(self, context: Context) -> Lessons | None:
-        """What other tiers would have said, as often as the budget for lessons buys it."""
-        return self._climber.tallies.lessons(context, self._lessons)
-
-    def judged_by(self, ladder: TierLadder, tier: str) -> str | None:
-        """Whom the configuration names, else whom it pays to ask."""
-        return self._climber.judge(ladder, tier)
-
-    def label(self, record: Record) -> Labels:
-        """What the record teaches, if judges err as often as is usual."""
-        return usual_labels(record)
-
+    @override
     def observe(self, record: Record) -> None:
         """Learn rates, costs, and what is usual of the record's kind of question."""
         labels = self._climber.tallies.observe(record)

@@ -6,30 +6,30 @@ disagree, exact checks and verdicts move it.
 
 from collections.abc import Mapping, Sequence
 
+from typing_extensions import override
+
 from app.audits import Kept
-from app.climb import best_ended, frugal_judge, judge_rule
+from app.climb import best_ended
 from app.dials import Dial
-from app.influence import whose
-from app.labels import taught
-from app.learner import LESSON_SHARE, USUAL_RATES
+from app.learned import NEIGHBOURS, Learned, askable, is_judged, stands, start_of
+from app.learner import LESSON_SHARE
 from app.lookahead import Step, best
 from app.moving import goes_live
-from app.nearby import Nearby, View
+from app.nearby import View
 from app.plans import Situation
 from app.policy import Accept, Action, Ask, Context, Judge, Stop
-from app.records import PROSE, Arrival, Attempt, Labels, Lessons, Record, Start
+from app.records import PROSE, Arrival, Attempt, Record
 from app.tiers import TierLadder
 from app.trading import Stake, Trader
 from app.weighing import Weighing, seen
 
-NEIGHBOURS = 50
 DEPTH_FIRST, DEPTH = 4, 3
 VOUCH_ACCURACY = 0.7
 """How good answers must be, as audits bound it, that go out before anything was held against them.
 """
 
 
-class Value:
+class Value(Learned):
     """The policy. `quality_per_dollar` is the accuracy (of 1) that one more USD must buy.
 
     None: as `dial` says, else a mean call of the top tier must buy ten points. `usd_per_second` is
@@ -51,15 +51,11 @@ class Value:
         neighbours: int = NEIGHBOURS,
         name: str = "value",
     ) -> None:
-        self.name = name
+        super().__init__(name, judge=judge, lessons=0.0 if frozen else lessons)
         self.neighbours = neighbours
         if quality_per_dollar is not None:
             dial = Dial("quality_per_dollar", quality_per_dollar)
-        self._judge = judge_rule(judge) if judge else frugal_judge
         self._vouch_accuracy = vouch_accuracy
-        self._lessons = lessons
-        self._frozen = frozen
-        self._nearby = Nearby(self._judge)
         self._trader = Trader(self._judge, dial, usd_per_second, DEPTH_FIRST)
         told = "quality_per_dollar=auto" if dial is None else f"{dial.name}={dial.value:g}"
         waiting = f",usd_per_second={usd_per_second:g}" if usd_per_second else ""
@@ -67,7 +63,7 @@ class Value:
 
     def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
         """The step of the highest value, where there is a choice."""
-        if attempts and _stands(context, attempts[-1]):
+        if attempts and stands(context, attempts[-1]):
             return Accept(len(attempts) - 1)
         view = self._nearby.view(context)
         step = best(self.weigh(context, attempts).steps())
@@ -85,35 +81,14 @@ class Value:
         # Refused, and served all the same: whatever might be better is not worth its price.
         return Stop(attempt) if attempts[attempt].refused else Accept(attempt)
 
-    def label(self, record: Record) -> Labels:
-        """What the record teaches, if judges err as often as is usual."""
-        labels = {one.tier: one.label(USUAL_RATES).right for one in taught(record)}
-        return {tier: min(1.0, max(0.0, right)) for tier, right in labels.items()}
-
+    @override
     def observe(self, record: Record) -> None:
         """Learn from a record that is complete, its lessons over.
 
         If it is frozen, it is shown only what was known at the start.
         """
         self._nearby.observe(record)
-        self._trader.observe(record, self._nearby.learner.ledger(whose(record)))
-
-    def lessons(self, context: Context) -> Lessons | None:
-        """What this request gets to teach; drawn before its first step."""
-        if self._frozen or not self._lessons:
-            return None
-        view, names = self._nearby.view(context), context.ladder.names
-        judge_usd = zip(names[:-1], view.judge_usd, strict=False)
-        return self._nearby.learner.ledger(whose(context)).draw(
-            dict(zip(names, view.ask_usd, strict=True)),
-            {tier: usd for tier, usd in judge_usd if self._judge(context.ladder, tier)},
-            context.rng,
-            share=self._lessons,
-        )
-
-    def judged_by(self, ladder: TierLadder, tier: str) -> str | None:
-        """Whom the configuration names, else whom it pays to ask."""
-        return self._judge(ladder, tier)
+        self._trader.observe(record, self.ledger(record))
 
     def kept(self, tenant: str) -> dict[float, Kept]:
         """What audits find of the shares of quality that were to be kept, by share."""
@@ -138,10 +113,10 @@ class Value:
         situation = Situation(
             tiers=len(names),
             ran=ran,
-            askable=_askable(context, attempts),
+            askable=askable(context, attempts),
             judgeable=view.judgeable if moves else frozenset(),
             rates=view.rates,
-            judged=last is not None and (_is_judged(last) or not last.ended),
+            judged=last is not None and (is_judged(last) or not last.ended),
             comparable=_comparable(context, attempts),
             compares=moves and not context.tools and not (last and _is_compared(last)),
             agreement=view.world.agreement,
@@ -157,7 +132,7 @@ class Value:
         )
 
     def _stake(self, context: Context, view: View) -> Stake:
-        return self._trader.stake(context, view, self._nearby.learner.ledger(whose(context)))
+        return self._trader.stake(context, view, self.ledger(context))
 
     def _ask(self, context: Context, view: View, attempts: Sequence[Attempt], step: Step) -> Ask:
         tier = context.ladder.names[step.tier]
@@ -168,37 +143,8 @@ class Value:
         if attempts:
             arrived: Arrival = "after_reject" if attempts[-1].ended else "after_failure"
             return Ask(tier, arrived, live=live)
-        start = Start(
-            tier=tier,
-            propensities={tier: 1.0},
-            estimates=view.estimates,
-            neighbours=len(context.neighbours),
-            top_similarity=max((n.similarity for n in context.neighbours), default=None),
-            trade=self._stake(context, view).trade,
-        )
+        start = start_of(context, view, tier, trade=self._stake(context, view).trade)
         return Ask(tier, "direct", live=live, start=start)
-
-
-def _stands(context: Context, last: Attempt) -> bool:
-    """Whether the last answer is served whatever is thought of it."""
-    if not last.ended:
-        return False
-    settled = context.tool_turn and not last.refused
-    return last.live or last.outcome == "censored" or context.single or settled
-
-
-def _askable(context: Context, attempts: Sequence[Attempt]) -> tuple[int, ...]:
-    """The positions of the tiers that may be asked: never one below an answer that is there.
-
-    While tools are under way the tier that called them goes on, as long as it can.
-    """
-    names, seat = context.ladder.names, context.seat
-    if context.tool_turn and not attempts and seat is not None and seat.tier in names:
-        return (names.index(seat.tier),)
-    tried = {attempt.tier for attempt in attempts}
-    usable = [names.index(a.tier) for a in attempts if a.ended and a.tier in names]
-    highest = max(usable, default=-1)
-    return tuple(at for at, tier in enumerate(names) if at > highest and tier not in tried)
 
 
 def _comparable(context: Context, attempts: Sequence[Attempt]) -> bool:
@@ -212,10 +158,6 @@ def _comparable(context: Context, attempts: Sequence[Attempt]) -> bool:
         seen = [a for a in near if a.outcome == "complete"]
     short = sum(not (a.final_answer or PROSE).startswith(PROSE) for a in seen)
     return 2 * short >= len(seen)
-
-
-def _is_judged(attempt: Attempt) -> bool:
-    return any(verdict.against is None for verdict in attempt.verdicts)
 
 
 def _is_compared(attempt: Attempt) -> bool:
