@@ -2,39 +2,21 @@
 
 import asyncio
 import json
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.support.command import Ran, autoshift
 from tests.support.gateway import configuration, gateway
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]  # a process takes seconds to start
 
-ROOT = Path(__file__).parents[2]
 QUESTION = "What is 2 + 2?"
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
-    status: int
-    out: str
-    err: str
-
-
 async def run(*arguments: str | Path) -> Ran:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app.cli", "explain", *map(str, arguments)),
-        cwd=ROOT,
-        env={"COLUMNS": "140", "PATH": ""},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return Ran(process.returncode, out.decode(), err.decode())
+    return await autoshift("explain", *arguments, columns=140)
 
 
 async def test_a_question_and_a_decision_are_explained_running_and_stopped(tmp_path: Path) -> None:

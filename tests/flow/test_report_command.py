@@ -1,43 +1,25 @@
 """`autoshift report` as its users run it: a process, beside a running gateway or on its store."""
 
-import asyncio
 import json
 import re
-import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import yaml
 
+from tests.support.command import Ran, autoshift
 from tests.support.gateway import configuration, gateway, until
 from tests.support.logged import World, kept
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]  # a process takes seconds to start
 
-ROOT = Path(__file__).parents[2]
 NOWHERE = "http://127.0.0.1:1/v1"
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
-    status: int
-    out: str
-    err: str
-
-
 async def run(*arguments: str | Path) -> Ran:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app.cli", "report", *map(str, arguments)),
-        cwd=ROOT,
-        env={"COLUMNS": "120", "PATH": ""},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return Ran(process.returncode, out.decode(), err.decode())
+    return await autoshift("report", *arguments, columns=120)
 
 
 def config(store: Path) -> Path:

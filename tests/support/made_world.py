@@ -209,3 +209,25 @@ def accuracy(records: Sequence[Record]) -> float:
     return sum(attempt is not None and attempt.final_answer == "right" for attempt in served) / len(
         records
     )
+
+
+def seeded(seed: int) -> Random:
+    """The same chances every time."""
+    return Random(seed)  # noqa: S311
+
+
+def given(*neighbours: Neighbour, tenant: str = "local", seed: int = 0) -> Context:
+    """What a policy knows of a request that has these neighbours."""
+    return Context(ladder(), neighbours, seeded(seed), prompt_tokens=100, tenant=tenant)
+
+
+def attempt(tier: str, answer: str, *verdicts: Verdict, arrived: Arrival = "direct") -> Attempt:
+    """A whole answer of this tier, and what was said of it."""
+    return Attempt(
+        tier,
+        arrived,
+        outcome="complete",
+        final_answer=answer,
+        verdicts=list(verdicts),
+        cost_usd=0.001,
+    )

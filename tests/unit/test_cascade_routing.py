@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from math import pi, sqrt
-from random import Random
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from app.belief import Ran, chance_right, joint
 from app.budgets import Budget, mean_usd, mixed
 from app.dials import Dial
 from app.policies.cascade_routing import CascadeRouting
-from app.policy import Accept, Ask, Context, Judge, Seat, Stop
+from app.policy import Accept, Ask, Judge, Seat, Stop
 from app.records import Attempt, Record, Verdict
 from app.supersets import Situation, Superset, best_of, expected_max, supersets
 from tests.support.made_world import (
@@ -20,32 +19,15 @@ from tests.support.made_world import (
     TIERS,
     MadeWorld,
     accuracy,
-    ladder,
+    attempt,
+    given,
+    seeded,
     usd_per_1000,
 )
 
 VALID = Verdict(valid=True, by="medium", cost_usd=0.001)
 REFUSED = Verdict(valid=False, by="medium", cost_usd=0.001)
 HALF = (0.9, 0.3)
-
-
-def seeded(seed: int) -> Random:
-    return Random(seed)  # noqa: S311
-
-
-def given(seed: int = 0) -> Context:
-    return Context(ladder(), (), seeded(seed), prompt_tokens=100, tenant="local")
-
-
-def attempt(tier: str, answer: str, *verdicts: Verdict) -> Attempt:
-    return Attempt(
-        tier,
-        "direct",
-        outcome="complete",
-        final_answer=answer,
-        verdicts=list(verdicts),
-        cost_usd=0.001,
-    )
 
 
 def with_cheap_verdicts(policy: CascadeRouting) -> CascadeRouting:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from math import inf
-from random import Random
 
 import pytest
 
@@ -20,32 +19,21 @@ from app.guarantees import (
 )
 from app.intervals import binomial_cdf, upper_bound
 from app.policies.target_error import TargetError
-from app.policy import Accept, Ask, Context, Judge, Seat, Stop
+from app.policy import Accept, Ask, Judge, Seat, Stop
 from app.records import Attempt, Estimate, Evidence, Lessons, Record, Start, Verdict
-from tests.support.made_world import TIERS, MadeWorld, accuracy, ladder, usd_per_1000
+from tests.support.made_world import (
+    TIERS,
+    MadeWorld,
+    accuracy,
+    attempt,
+    given,
+    seeded,
+    usd_per_1000,
+)
 
 VALID = Verdict(valid=True, by="medium", cost_usd=0.001)
 REFUSED = Verdict(valid=False, by="medium", cost_usd=0.001)
 ESTIMATES = {tier: Estimate(p, p) for tier, p in zip(TIERS, (0.6, 0.75, 0.9), strict=True)}
-
-
-def seeded(seed: int) -> Random:
-    return Random(seed)  # noqa: S311
-
-
-def given(seed: int = 0) -> Context:
-    return Context(ladder(), (), seeded(seed), prompt_tokens=100, tenant="local")
-
-
-def attempt(tier: str, answer: str, *verdicts: Verdict) -> Attempt:
-    return Attempt(
-        tier,
-        "direct",
-        outcome="complete",
-        final_answer=answer,
-        verdicts=list(verdicts),
-        cost_usd=0.001,
-    )
 
 
 def record(

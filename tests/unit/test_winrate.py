@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from random import Random
 
 import pytest
 
@@ -12,31 +11,22 @@ from app.labels import HIGHER_DISAGREES, LOWER_DISAGREES
 from app.nearby import SHRINKAGE
 from app.policies.winrate import Winrate
 from app.policy import Ask, Context, Seat, Stop
-from app.records import Arrival, Attempt, Estimate, Evidence, Neighbour, Record, Start, Verdict
+from app.records import Attempt, Estimate, Evidence, Neighbour, Record, Start, Verdict
 from app.running import KEPT, Running
-from tests.support.made_world import TIERS, MadeWorld, Topic, accuracy, ladder, place
+from tests.support.made_world import (
+    TIERS,
+    MadeWorld,
+    Topic,
+    accuracy,
+    attempt,
+    given,
+    ladder,
+    place,
+    seeded,
+)
 
 EASY = Topic("easy", place(1), {"small": 0.95, "medium": 0.96, "large": 0.97})
 HARD = Topic("hard", place(2), {"small": 0.15, "medium": 0.6, "large": 0.95})
-
-
-def seeded(seed: int) -> Random:
-    return Random(seed)  # noqa: S311
-
-
-def given(*neighbours: Neighbour, tenant: str = "local", seed: int = 0) -> Context:
-    return Context(ladder(), neighbours, seeded(seed), prompt_tokens=100, tenant=tenant)
-
-
-def attempt(tier: str, answer: str, *verdicts: Verdict, arrived: Arrival = "direct") -> Attempt:
-    return Attempt(
-        tier,
-        arrived,
-        outcome="complete",
-        final_answer=answer,
-        verdicts=list(verdicts),
-        cost_usd=0.001,
-    )
 
 
 def record(
