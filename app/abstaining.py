@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from app.belief import after_attempts, chance_right, joint
-from app.climb import best_ended
 from app.errors import AbstainedError
-from app.learner import USUAL_RATES
+from app.learning.belief import after_attempts, chance_right, joint
+from app.learning.learner import USUAL_RATES
+from app.planning.climb import best_ended
 from app.policy import Action, Ask, Context, Stop
 from app.underway import Run
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from app.climb import best_ended
+from app.planning.climb import best_ended
 from app.policy import Accept, Action, Ask, Judge, Stop
 from app.tiers import TierLadder
 from app.underway import Run

@@ -12,8 +12,8 @@ from app.lessons import Lesson, Served, Teacher
 from app.policy import Context, Policy
 from app.recorder import RecordSink
 from app.records import Attempt, Record, Verdict
+from app.telemetry.tracing import Tracing, Untraced
 from app.tiers import TierLadder
-from app.tracing import Tracing, Untraced
 from app.trials import Trials
 
 logger = logging.getLogger(__name__)

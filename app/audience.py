@@ -12,7 +12,7 @@ import orjson
 from app.policy import Policy
 from app.recorder import RecordSink
 from app.records import Record
-from app.tracker import Tracker
+from app.reporting.tracker import Tracker
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,11 @@ import orjson
 import uvloop
 from rich.console import Console
 
-from app import explain_command, logs, record_commands, report_command
 from app.check import command as check
-from app.configuration import build_settings, load_settings, read_yaml
+from app.commands import explain as explain_command
+from app.commands import records as record_commands
+from app.commands import report as report_command
+from app.commands.usage import completion, parser
 from app.drain import Drain
 from app.ending import Signals
 from app.errors import GatewayError
@@ -35,7 +37,8 @@ from app.sandbox.provider import sandbox_app
 from app.sandbox.screen import progress_bar, show
 from app.serving import Listening, serving
 from app.settings import Settings
-from app.usage import completion, parser
+from app.settings.configuration import build_settings, load_settings, read_yaml
+from app.telemetry import logs
 from app.warmup import command as warmup
 
 

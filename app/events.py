@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from app.accounts.purse import Purse
 from app.extension import StreamMode
 from app.jsontext import Json
 from app.policy import Policy
-from app.purse import Purse
 from app.records import Kind, Record
 from app.tiers import TierLadder
 from app.wire import ChatRequest

@@ -7,16 +7,18 @@ from random import Random
 import orjson
 from anyio import to_thread
 
+from app.accounts.worst import worst_answer_usd
 from app.catalogue import Catalogue
 from app.clock import Clock
 from app.events import Chunk, Event, Order, Settled
 from app.intervals import wilson
 from app.jsontext import Json
-from app.labels import taught
-from app.learner import USUAL_RATES
-from app.levers import Lever, flips
-from app.moving import USUAL_OUTPUT_TOKENS
-from app.nearby import OWN_SHRINKAGE
+from app.learning.labels import taught
+from app.learning.learner import USUAL_RATES
+from app.planning.levers import Lever, flips
+from app.planning.moving import USUAL_OUTPUT_TOKENS
+from app.planning.nearby import OWN_SHRINKAGE
+from app.planning.weighing import Weighing
 from app.policies.llm_at import LlmAt
 from app.policies.value import Value
 from app.policy import Accept, Action, Ask, Context, Judge, Policy, Stop
@@ -25,8 +27,6 @@ from app.sentences import sentence
 from app.tailor import left_out
 from app.tiers import Tier, TierLadder
 from app.transmission import Transmission
-from app.weighing import Weighing
-from app.worst import worst_answer_usd
 
 OBJECT = "autoshift.explanation"
 DECISION = "autoshift.decision"

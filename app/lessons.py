@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from app.answers import Answer
 from app.asking import accounted
-from app.belief import failed_check
 from app.canaries import Canaries
 from app.clock import Clock
 from app.errors import UpstreamError
@@ -16,6 +15,7 @@ from app.generator import Generator
 from app.judge import Comparison, Judge
 from app.judge.arbiter import ArbiterRule, as_good
 from app.judge.examine import examine
+from app.learning.belief import failed_check
 from app.records import Attempt, Evidence, Record, Verdict, total_usd
 from app.reuse import is_reused
 from app.tailor import left_out

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from app.accounts.keyring import Keyring
 from app.api.auth import ADMIN_RIGHTS, EVERYBODY, RIGHTS, Gate
 from app.api.chat import ChatEndpoint, chat_router
 from app.api.dashboard import Figures, dashboard_router
@@ -22,14 +23,13 @@ from app.api.passthrough import Passthrough
 from app.api.records import records_router
 from app.api.report import report_router
 from app.archive import Archive
-from app.configuration import load_settings
 from app.drain import Drain
-from app.keyring import Keyring
 from app.parts import build_parts, new_id
 from app.restart import Restart
 from app.retention import Retention
 from app.rules import InForce
 from app.settings import Settings
+from app.settings.configuration import load_settings
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

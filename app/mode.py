@@ -10,11 +10,11 @@ import orjson
 from app.catalogue import pinned_to
 from app.events import Order
 from app.jsontext import Json
-from app.mode_settings import Canary, ModeSetting, ShadowSection
-from app.survey import against
+from app.reporting.survey import against
+from app.reporting.tracker import Tracker
+from app.reporting.window import WATCHED
+from app.settings.mode import Canary, ModeSetting, ShadowSection
 from app.tiers import TierLadder
-from app.tracker import Tracker
-from app.window import WATCHED
 from app.wire import ChatRequest, text_of
 
 logger = logging.getLogger(__name__)

@@ -14,12 +14,12 @@ import uuid_utils
 from anyio import to_thread
 
 from app.abstaining import Abstainer
+from app.accounts.limiter import Limiter, build_limiter
 from app.afterwards import Afterwards
 from app.audience import Audience
 from app.canaries import Canaries
 from app.catalogue import Catalogue
 from app.clock import SystemClock
-from app.configuration import secret
 from app.conversations import Conversations
 from app.embedder import build_embedder, question_text
 from app.generator import UpstreamGenerator
@@ -28,22 +28,22 @@ from app.judge.arbiter import arbiter_rule
 from app.judge.checks import CHECKS
 from app.judge.llm import LlmJudge
 from app.lessons import Teacher
-from app.limiter import Limiter, build_limiter
-from app.metrics import Metrics
 from app.mode import Mode
 from app.policies import build_policies
 from app.policy import Policy
 from app.prices import doubts, price_of
 from app.recorder import Recorder
 from app.records import Record
-from app.request_log import log_request
+from app.reporting.tracker import Tracker
 from app.retriever import Retriever
 from app.reuse import Reusing
 from app.settings import Settings
+from app.settings.configuration import secret
 from app.store import Outbox, RecordStore, build_outbox, build_store
+from app.telemetry.metrics import Metrics
+from app.telemetry.request_log import log_request
+from app.telemetry.tracing import Tracing, build_tracing
 from app.tiers import Tier, TierLadder
-from app.tracing import Tracing, build_tracing
-from app.tracker import Tracker
 from app.transmission import Transmission
 from app.trials import Trials, Trying
 from app.upstreams.build import build_exchange, build_limit, build_transport

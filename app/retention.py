@@ -9,7 +9,7 @@ from math import inf, nextafter
 from app.archive import Archive
 from app.clock import Clock
 from app.errors import GatewayError
-from app.influence import NEAR_DUPLICATE
+from app.learning.influence import NEAR_DUPLICATE
 from app.recorder import Recorder
 from app.settings import Keep
 from app.store import RecordStore, Stored, Wanted

@@ -10,9 +10,9 @@ import numpy as np
 from app.clock import Clock
 from app.embedder import Embedder, question_text
 from app.errors import EmbedderError, StoreError
-from app.influence import neighbours_for
+from app.learning.influence import neighbours_for
+from app.learning.sketches import sketch_of
 from app.records import Neighbour, Record, Vector
-from app.sketches import sketch_of
 from app.store import RecordStore
 from app.wire import ChatRequest
 

@@ -9,13 +9,13 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from app.accounts.keyring import Keyring, build_keyring
+from app.accounts.purse import Purses, check_prices
 from app.catalogue import Catalogue
 from app.errors import SettingsError
 from app.explaining import Explainer
 from app.extension import StreamMode
-from app.keyring import Keyring, build_keyring
 from app.parts import Parts, priced_ladder
-from app.purse import Purses, check_prices
 from app.settings import Settings
 from app.transmission import Transmission
 

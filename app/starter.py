@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.influence import toned_down
+from app.learning.influence import toned_down
 from app.records import Estimate, Labels, Neighbour, Record
 from app.tiers import TierLadder
 

@@ -16,7 +16,6 @@ from app.afterwards import Afterwards, draw
 from app.answers import Answer
 from app.asking import accounted
 from app.audience import teaches
-from app.climb import best_ended
 from app.clock import Clock
 from app.conversations import Conversations
 from app.embedder import features, task_key
@@ -27,6 +26,7 @@ from app.jsontext import Json
 from app.judge import Judge
 from app.judge.examine import examine
 from app.lessons import Served
+from app.planning.climb import best_ended
 from app.policy import Accept, Action, Ask, Context, Stop
 from app.policy import Judge as JudgeAction
 from app.recorder import RecordSink

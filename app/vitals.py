@@ -8,18 +8,18 @@ from uuid import UUID
 
 from anyio import to_thread
 
-from app.audits import Kept
-from app.book import Excerpt
-from app.gauges import Figures, StandingGauge
-from app.metrics import Metrics
+from app.learning.audits import Kept
 from app.policies.target_error import TargetError
 from app.policies.value import Value
 from app.policy import Policy
 from app.recorder import Recorder
+from app.reporting.book import Excerpt
+from app.reporting.survey import against
+from app.reporting.tracker import Tracker
+from app.reporting.trends import calibration_of, judges_of
 from app.store import Outbox
-from app.survey import against
-from app.tracker import Tracker
-from app.trends import calibration_of, judges_of
+from app.telemetry.gauges import Figures, StandingGauge
+from app.telemetry.metrics import Metrics
 
 LOOK_S = 2.0
 """However often metrics are fetched, the records are looked through no more often than this."""

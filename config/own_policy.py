@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.climb import climb, judge_rule
+from app.planning.climb import climb, judge_rule
 from app.policy import Action, Ask, Context, Policy
 from app.records import Attempt, Labels, Lessons, Record, Start
 from app.settings import Settings

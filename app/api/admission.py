@@ -2,12 +2,12 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.accounts.keyring import Caller
+from app.accounts.limiter import Limiter, Stand
+from app.accounts.purse import token_total
 from app.api.render import raw_headers
 from app.errors import CountsDownError, RateLimitedError
-from app.key_settings import KeyLimits
-from app.keyring import Caller
-from app.limiter import Limiter, Stand
-from app.purse import token_total
+from app.settings.keys import KeyLimits
 
 UNLIMITED = KeyLimits()
 SOON_S = 1.0

@@ -8,11 +8,11 @@ from fastapi.routing import APIRoute
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.accounts.keyring import Caller, Keyring
+from app.accounts.limiter import Limiter
 from app.api.admission import Admission
 from app.errors import PermissionDeniedError, UnknownKeyError
-from app.key_settings import Role
-from app.keyring import Caller, Keyring
-from app.limiter import Limiter
+from app.settings.keys import Role
 
 Right: TypeAlias = Literal["open", "metrics", "user", "admin"]
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 
+from app.accounts.keyring import Caller
 from app.api.auth import caller_of
 from app.api.body import ClientLeft, cancel_when_gone, headers_of, read_body
 from app.api.render import send_error
@@ -18,10 +19,9 @@ from app.api.replies import QUIET_S, JsonReply, Reply, SseReply
 from app.drain import Drain
 from app.errors import GatewayError, UnknownModelError
 from app.events import Order
-from app.keyring import Caller
 from app.rules import Rules
 from app.settings import Server
-from app.traceparent import traceparent_of
+from app.telemetry.traceparent import traceparent_of
 from app.upstreams.inflight import InFlightLimit
 from app.wire import parse_request
 

@@ -13,14 +13,14 @@ from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from app.accounts.keyring import Caller
 from app.api.auth import EVERYBODY, Asking, tenant_of
 from app.api.fields import Fields, query_of
-from app.dashboard import dashboard_of
 from app.errors import NotFoundError
 from app.jsontext import Json
-from app.keyring import Caller
-from app.report import snapshot_of
-from app.tracker import Tracker
+from app.reporting.dashboard import dashboard_of
+from app.reporting.report import snapshot_of
+from app.reporting.tracker import Tracker
 
 FOLDER = Path(__file__).with_name("page")
 KINDS = {

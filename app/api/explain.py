@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 
 from starlette.types import Receive, Scope, Send
 
+from app.accounts.keyring import Caller
 from app.api.auth import caller_of
 from app.api.body import ClientLeft, headers_of, read_body
 from app.api.render import send_error, send_json
 from app.errors import GatewayError
 from app.events import Order
 from app.jsontext import dump_json
-from app.keyring import Caller
 from app.rules import Rules
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from app.accounts.keyring import Caller
 from app.answers import Answer
 from app.api.auth import Asking
 from app.api.body import ClientLeft
@@ -15,7 +16,6 @@ from app.audience import Audience
 from app.clock import Clock
 from app.errors import OutboxError, RequestError
 from app.judge.agreement import final_answer
-from app.keyring import Caller
 from app.recorder import Recorder
 from app.records import Evidence, Record
 

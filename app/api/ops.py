@@ -6,8 +6,8 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
 from app.drain import Drain
-from app.metrics import Metrics
 from app.recorder import Recorder
+from app.telemetry.metrics import Metrics
 
 
 def ops_router(

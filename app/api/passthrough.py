@@ -5,6 +5,7 @@ import asyncio
 import orjson
 from starlette.types import Receive, Scope, Send
 
+from app.accounts.keyring import Caller
 from app.api.auth import caller_of
 from app.api.body import ClientLeft, cancel_when_gone, headers_of, read_body
 from app.api.render import envelope, raw_headers, send_error
@@ -16,7 +17,6 @@ from app.errors import (
     UpstreamMissingError,
 )
 from app.jsontext import parse_json
-from app.keyring import Caller
 from app.settings import Endpoint
 from app.upstreams.client import Forwarded
 from app.upstreams.inflight import InFlightLimit

@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from app.accounts.keyring import Caller
 from app.api.auth import Asking, tenant_of
 from app.api.body import ClientLeft
 from app.api.fields import Fields, NoReply, body_of, query_of
@@ -11,7 +12,6 @@ from app.archive import Archive
 from app.errors import RequestError
 from app.explaining import story
 from app.jsontext import Json
-from app.keyring import Caller
 from app.record_files import encoded
 from app.store.wanted import Wanted
 

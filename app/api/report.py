@@ -12,8 +12,8 @@ from app.api.auth import EVERYBODY, Asking, tenant_of
 from app.api.fields import Fields, query_of
 from app.api.story import json_reply
 from app.jsontext import Json
-from app.report import Snapshot, report_of, snapshot_of
-from app.tracker import Tracker
+from app.reporting.report import Snapshot, report_of, snapshot_of
+from app.reporting.tracker import Tracker
 
 NAME_CHARACTERS = 64
 

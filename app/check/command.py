@@ -9,16 +9,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from app.accounts.limiter import build_limiter
 from app.check import providers
 from app.check.findings import Finding, to_json, worst
-from app.configuration import load_settings, secret, secrets_in
 from app.errors import CountsDownError, GatewayError, SettingsError, StoreError
-from app.key_settings import Limits
-from app.limiter import build_limiter
 from app.manual import DONE, FAILED, WRONG_USE
 from app.parts import build_parts, priced_ladder
 from app.prices import doubts
 from app.settings import Settings
+from app.settings.configuration import load_settings, secret, secrets_in
+from app.settings.keys import Limits
 from app.store.probe import OLDEST_SERVER, is_too_old, look_at, server_version
 from app.upstreams.build import build_transport
 

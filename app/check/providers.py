@@ -9,7 +9,6 @@ from contextlib import aclosing
 import httpx
 
 from app.check.findings import Finding
-from app.configuration import secret
 from app.errors import (
     SettingsError,
     UpstreamAuthError,
@@ -19,8 +18,9 @@ from app.errors import (
     UpstreamUntrustedError,
 )
 from app.jsontext import Json
-from app.provider_settings import Provider
 from app.settings import Settings
+from app.settings.configuration import secret
+from app.settings.providers import Provider
 from app.tiers import Tier, Timeouts
 from app.upstreams.access import access_of
 from app.upstreams.client import Upstream

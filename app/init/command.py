@@ -14,11 +14,11 @@ from rich.markup import escape
 from rich.prompt import Prompt
 from rich.table import Table
 
-from app.configuration import build_settings, secret
 from app.errors import SettingsError
 from app.init.presets import BY_NAME, PRESETS, Preset, Rung
 from app.init.writing import Draft, text_of
 from app.manual import DONE
+from app.settings.configuration import build_settings, secret
 
 SAYS = "write a configuration of your own, after a few questions"
 EXAMPLES = [

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from app.provider_settings import Auth
+from app.settings.providers import Auth
 
 
 @dataclass(frozen=True, slots=True)

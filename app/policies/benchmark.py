@@ -11,12 +11,12 @@ from statistics import NormalDist
 
 import numpy as np
 
-from app.belief import lifted
-from app.climber import Climber, Climbing
-from app.clusters import Array, Clusters, cluster
 from app.errors import SettingsError
-from app.evaluations import Evaluation, good_enough
-from app.fusing import fused
+from app.learning.belief import lifted
+from app.learning.clusters import Array, Clusters, cluster
+from app.learning.evaluations import Evaluation, good_enough
+from app.planning.climber import Climber, Climbing
+from app.planning.fusing import fused
 from app.policy import Context
 from app.records import Estimate
 from app.tiers import TierLadder

@@ -10,20 +10,20 @@ from dataclasses import replace
 
 from typing_extensions import override
 
-from app.belief import after_verdict, chance_right, joint
-from app.budgets import Budget, Mixture
-from app.climb import best_ended
 from app.dials import Dial, Trade
-from app.facts import bill_of
-from app.influence import whose
-from app.learned import Learned, askable, is_comparable, is_judged, stands, start_of
-from app.learner import Ledger
-from app.moving import MARGIN, goes_live
-from app.nearby import DEARER
+from app.learning.belief import after_verdict, chance_right, joint
+from app.learning.facts import bill_of
+from app.learning.influence import whose
+from app.learning.learner import Ledger
+from app.planning.budgets import Budget, Mixture
+from app.planning.climb import best_ended
+from app.planning.learned import Learned, askable, is_comparable, is_judged, stands, start_of
+from app.planning.moving import MARGIN, goes_live
+from app.planning.nearby import DEARER
+from app.planning.supersets import Situation, Superset, best_of, supersets, value_of
+from app.planning.weighing import seen
 from app.policy import Accept, Action, Ask, Context, Judge, Stop
 from app.records import Arrival, Attempt, Record
-from app.supersets import Situation, Superset, best_of, supersets, value_of
-from app.weighing import seen
 
 TENANTS, TRADES_KEPT = 1_000, 256
 CHEAPEST_USD = 1e-12

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 
 from typing_extensions import override
 
-from app.climber import Climber, Climbing
-from app.fusing import fused
-from app.influence import whose
 from app.judge.arbiter import family_of
-from app.kinds import Kinds
+from app.learning.influence import whose
+from app.learning.kinds import Kinds
+from app.learning.sketches import sketch_of
+from app.planning.climber import Climber, Climbing
+from app.planning.fusing import fused
 from app.policy import Accept, Action, Context, Judge
 from app.records import Attempt, Estimate, Record
-from app.sketches import sketch_of
 from app.tiers import TierLadder
 
 TENANTS = 1_000

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.climb import climb, judge_rule
-from app.moving import goes_live
+from app.planning.climb import climb, judge_rule
+from app.planning.moving import goes_live
 from app.policy import Action, Ask, Context
 from app.records import Attempt, Labels, Lessons, Record, Start
 from app.tiers import TierLadder

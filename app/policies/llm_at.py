@@ -7,10 +7,10 @@ Source: Na et al. 2025, "LLM-AT: Automatic Transmission for LLM tiers" (ACL Find
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from app.climb import climb, judge_rule
-from app.influence import is_hearsay
-from app.levers import Choice, Lever
-from app.moving import Voucher, goes_live, settled
+from app.learning.influence import is_hearsay
+from app.planning.climb import climb, judge_rule
+from app.planning.levers import Choice, Lever
+from app.planning.moving import Voucher, goes_live, settled
 from app.policy import Action, Ask, Context
 from app.records import Attempt, Estimate, Labels, Lessons, Record, Start
 from app.starter import AccuracyEstimator, Starter

@@ -8,20 +8,20 @@ from collections.abc import Mapping, Sequence
 
 from typing_extensions import override
 
-from app.audits import Kept
-from app.climb import best_ended
 from app.dials import Dial
-from app.learned import NEIGHBOURS, Learned, askable, is_judged, stands, start_of
-from app.learner import LESSON_SHARE
-from app.lookahead import Step, best
-from app.moving import goes_live
-from app.nearby import View
-from app.plans import Situation
+from app.learning.audits import Kept
+from app.learning.learner import LESSON_SHARE
+from app.planning.climb import best_ended
+from app.planning.learned import NEIGHBOURS, Learned, askable, is_judged, stands, start_of
+from app.planning.lookahead import Step, best
+from app.planning.moving import goes_live
+from app.planning.nearby import View
+from app.planning.plans import Situation
+from app.planning.trading import Stake, Trader
+from app.planning.weighing import Weighing, seen
 from app.policy import Accept, Action, Ask, Context, Judge, Stop
 from app.records import PROSE, Arrival, Attempt, Record
 from app.tiers import TierLadder
-from app.trading import Stake, Trader
-from app.weighing import Weighing, seen
 
 DEPTH_FIRST, DEPTH = 4, 3
 VOUCH_ACCURACY = 0.7

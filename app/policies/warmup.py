@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from app.climb import climb
-from app.learner import FULL
+from app.learning.learner import FULL
+from app.planning.climb import climb
 from app.policy import Action, Ask, Context, Policy
 from app.records import Attempt, Estimate, Labels, Lessons, Record, Start
 from app.tiers import TierLadder

@@ -10,14 +10,14 @@ from copy import copy
 
 from typing_extensions import override
 
-from app.amounts import Label
-from app.climb import climb
-from app.contests import chance_of_win, contest
-from app.influence import whose
-from app.learned import Learned, seated, start_of
-from app.learner import CHANGE_DISCOUNT
-from app.moving import goes_live
-from app.nearby import SHRINKAGE, similar_weights
+from app.learning.amounts import Label
+from app.learning.contests import chance_of_win, contest
+from app.learning.influence import whose
+from app.learning.learner import CHANGE_DISCOUNT
+from app.planning.climb import climb
+from app.planning.learned import Learned, seated, start_of
+from app.planning.moving import goes_live
+from app.planning.nearby import SHRINKAGE, similar_weights
 from app.policy import Action, Ask, Context
 from app.records import Attempt, Record
 from app.running import Running

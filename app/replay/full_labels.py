@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.nearby import SHARPNESS
+from app.planning.nearby import SHARPNESS
 from app.replay.baselines import Truth
 from app.replay.bootstrap import Floats
 from app.replay.estimates import auc

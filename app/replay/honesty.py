@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.alarms import Alarm, Pulse, raised
 from app.records import Record
 from app.replay.baselines import Truth
 from app.replay.figures import Runs
-from app.sightings import SERVED
-from app.standing import Way
-from app.tracker import LOOK_EVERY
-from app.window import Window
+from app.reporting.alarms import Alarm, Pulse, raised
+from app.reporting.sightings import SERVED
+from app.reporting.standing import Way
+from app.reporting.tracker import LOOK_EVERY
+from app.reporting.window import Window
 
 
 class Witness:

@@ -10,9 +10,8 @@ from random import Random
 import numpy as np
 import orjson
 
-from app.counterfactual import N_EFF_MIN, Sums
 from app.errors import SettingsError
-from app.influence import neighbours_for
+from app.learning.influence import neighbours_for
 from app.policy import Ask, Context, Policy
 from app.record_files import FORMAT, Line, read_header
 from app.record_files import read_lines as read_records
@@ -21,11 +20,12 @@ from app.replay.ladders import PRIORS, PROVIDER, explaining_price
 from app.replay.memory import MemoryStore
 from app.replay.policies import Choice, build_policy
 from app.replay.recordings import read_lines
-from app.sightings import SERVED, Row
-from app.standing import Standing, standing_of
+from app.reporting.counterfactual import N_EFF_MIN, Sums
+from app.reporting.sightings import SERVED, Row
+from app.reporting.standing import Standing, standing_of
+from app.reporting.window import Window
 from app.store.protocol import Insert
 from app.tiers import Tier, TierLadder
-from app.window import Window
 
 
 @dataclass(frozen=True, slots=True)

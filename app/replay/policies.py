@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from typing_extensions import override
 
-from app.configuration import build_settings
 from app.errors import SettingsError
 from app.policies import build_policies
 from app.policies.value import Value
 from app.policy import Policy
 from app.replay.ladders import PROVIDER
 from app.settings import Settings
+from app.settings.configuration import build_settings
 from app.tiers import Tier
 
 UNUSED_URL = "http://recording.invalid/v1"

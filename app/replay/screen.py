@@ -9,7 +9,6 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from app.counterfactual import Figure
 from app.replay import pool, tables, trust_tables
 from app.replay.experiment import Progress as Watcher
 from app.replay.grids import Grid
@@ -18,7 +17,8 @@ from app.replay.pool import Pooled
 from app.replay.report import ReplayReport
 from app.replay.run import Advance
 from app.replay.wording import sentences
-from app.standing import Standing, Way
+from app.reporting.counterfactual import Figure
+from app.reporting.standing import Standing, Way
 
 WIDTH = 96
 

@@ -6,7 +6,7 @@ from app.replay.grids import UNKNOWN, Grid, cell, grid, maybe, points, ratio
 from app.replay.honesty import Reported
 from app.replay.report import PolicyReport, ReplayReport
 from app.replay.trials import Traffic, Trial
-from app.sightings import SERVED
+from app.reporting.sightings import SERVED
 
 ALARMS_PER = 5000
 

@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 from pydantic import SecretStr
 
-from app.provider_settings import Auth, Provider
+from app.settings.providers import Auth, Provider
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from app.clock import Clock
 from app.errors import UpstreamAuthError, UpstreamDownError, UpstreamError
-from app.pressure import BreakerSection
+from app.settings.pressure import BreakerSection
 from app.upstreams.recent import Recent
 
 logger = logging.getLogger(__name__)

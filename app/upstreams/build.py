@@ -6,10 +6,10 @@ from typing import Protocol
 import httpx
 
 from app.clock import Clock
-from app.configuration import secret
 from app.errors import OverloadedError, UpstreamBusyError
-from app.key_settings import Limits
 from app.settings import Settings
+from app.settings.configuration import secret
+from app.settings.keys import Limits
 from app.tiers import Timeouts
 from app.upstreams.access import access_of
 from app.upstreams.breaker import CircuitBreaker

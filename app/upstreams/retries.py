@@ -7,7 +7,7 @@ from random import Random
 
 from app.clock import Clock
 from app.errors import UpstreamError, UpstreamRateLimitError
-from app.pressure import RetriesSection
+from app.settings.pressure import RetriesSection
 from app.upstreams.recent import Recent
 
 

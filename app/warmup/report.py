@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, field
 from math import sqrt
 from statistics import fmean, stdev
 
-from app.counterfactual import Z_95
 from app.jsontext import Json
-from app.labels import judged_by_coin
+from app.learning.labels import judged_by_coin
 from app.records import Attempt, Record
-from app.sightings import quality_of
+from app.reporting.counterfactual import Z_95
+from app.reporting.sightings import quality_of
 from app.warmup.prompts import Prompts
 from app.warmup.quote import Quote
 from app.warmup.run import Outcome, attempts_of, costs_usd, verdicts_of

@@ -10,7 +10,7 @@ from app.archive import Archive
 from app.conversations import named
 from app.errors import GatewayError, StoreError
 from app.events import Order
-from app.labels import lessons_of
+from app.learning.labels import lessons_of
 from app.parts import Parts, new_id
 from app.policies.warmup import NAME, Warmup
 from app.records import Attempt, Record, Verdict

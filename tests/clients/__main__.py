@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from app.configuration import build_settings
 from app.main import create_app
 from app.serving import serving
+from app.settings.configuration import build_settings
 from tests.clients.clients import ROOT, Client, prepare, runnable
 from tests.clients.proxy import proxy
 from tests.clients.scenarios import HELD_S, SCENARIOS, Scenario

@@ -9,10 +9,10 @@ import pytest
 
 from app.check.command import look, run
 from app.check.findings import Finding
-from app.configuration import build_settings
+from app.commands.usage import parser
 from app.serving import serving
+from app.settings.configuration import build_settings
 from app.store.lock import DirectoryLock
-from app.usage import parser
 from tests.support.gateway import configuration
 from tests.support.provider import Fails, Provider, Says, Sends, provider
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.configuration import build_settings
 from app.errors import SettingsError
+from app.settings.configuration import build_settings
 from tests.support.gateway import Gateway, Json, configuration, gateway
 
 pytestmark = pytest.mark.anyio

@@ -9,11 +9,11 @@ import pytest
 from openai import AsyncOpenAI
 from typing_extensions import override
 
+from app.accounts.keyring import UNKEYED
 from app.api.feedback import WORDS_A_DECISION, Feedback
 from app.api.fields import Fields
 from app.audience import Audience
 from app.clock import SystemClock
-from app.keyring import UNKEYED
 from app.policies.fixed import Always
 from app.records import Record
 from app.store import EdgeStore, Outbox

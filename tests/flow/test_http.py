@@ -15,11 +15,11 @@ from fastapi import FastAPI
 from starlette.responses import StreamingResponse
 
 from app.api.door import guard
-from app.configuration import build_settings
 from app.http_guard import HttpLimits
 from app.main import create_app
 from app.serving import serving
 from app.settings import Server
+from app.settings.configuration import build_settings
 from tests.support.gateway import chat, configuration, gateway, until
 from tests.support.provider import Provider, Says, provider
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from app.cli import main
-from app.configuration import load_settings
 from app.init.presets import BY_NAME, PRESETS
 from app.prices import doubts, price_of
 from app.settings import Settings
+from app.settings.configuration import load_settings
 from app.tiers import Tier
 
 PLACES = {"azure": ("--resource", "ours"), "other": ("--base-url", "https://llm.example.com/v1")}

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from openai import AsyncOpenAI, RateLimitError
 
-from app.configuration import build_settings
 from app.errors import SettingsError
 from app.main import create_app
+from app.settings.configuration import build_settings
 from tests.support.gateway import Gateway, Json, configuration, gateway, until
 from tests.support.keys import SECRETS, bearer, keys_in
 from tests.support.provider import INVALID, Says, provider

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from app.configuration import build_settings
 from app.errors import SettingsError
 from app.policies import build_policies
+from app.settings.configuration import build_settings
 from tests.support.gateway import configuration, gateway
 
 pytestmark = pytest.mark.anyio

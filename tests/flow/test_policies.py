@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from app.configuration import build_settings
 from app.errors import SettingsError
 from app.replay.policies import Choice, build_policy, parse_choices, sweep
 from app.replay.run import run
+from app.settings.configuration import build_settings
 from tests.support.gateway import chat, configuration, gateway
 from tests.support.recordings import COSTS_USD, course, four
 

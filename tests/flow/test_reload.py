@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.configuration import load_settings
+from app.settings.configuration import load_settings
 from tests.flow.test_serve import served
 from tests.support.gateway import Gateway, Json, chat, configuration, gateway, until
 from tests.support.provider import Says, provider

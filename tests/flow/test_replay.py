@@ -12,7 +12,6 @@ import orjson
 import pytest
 from PIL import Image
 
-from app.configuration import build_settings
 from app.errors import SettingsError
 from app.policies import build_policies
 from app.records import Evidence, Record
@@ -24,6 +23,7 @@ from app.replay.ladders import PROVIDER
 from app.replay.policies import UNUSED_URL, Choice, build_policy
 from app.replay.run import Advance, by_arrival, by_topic, records, run, shuffled, vectors
 from app.replay.scenarios import Ground, ScenarioName, parse_scenarios
+from app.settings.configuration import build_settings
 from tests.flow.test_learning import EASY, HARD, delivered
 from tests.support.gateway import gateway
 from tests.support.loop import Drawing

@@ -8,11 +8,11 @@ import httpx
 import pytest
 from typing_extensions import override
 
-from app.gauges import Figures
-from app.logs import JsonFormatter
 from app.records import Record
+from app.reporting.tracker import Tracker
 from app.serving import serving
-from app.tracker import Tracker
+from app.telemetry.gauges import Figures
+from app.telemetry.logs import JsonFormatter
 from tests.support.gateway import Gateway, Json, gateway, metric, until
 from tests.support.logged import TIERS, World, kept
 from tests.support.loop import Drawing, loop

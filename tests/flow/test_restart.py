@@ -14,9 +14,9 @@ from app.audience import Audience
 from app.policies.fixed import Always
 from app.recorder import Recorder
 from app.records import Record
+from app.reporting.tracker import Tracker
 from app.restart import Restart
 from app.store import Outbox
-from app.tracker import Tracker
 from tests.support.gateway import Gateway, Json, gateway, until
 from tests.support.logged import World, kept
 from tests.support.provider import Says

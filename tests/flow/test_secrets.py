@@ -9,8 +9,8 @@ from typing import TextIO
 import pytest
 from starlette.routing import Route
 
-from app import logs
 from app.serving import serving
+from app.telemetry import logs
 from tests.support.gateway import Gateway, Json, chat, gateway, until
 from tests.support.provider import Fails, Reply, Says, Sends, provider
 

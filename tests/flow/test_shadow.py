@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.configuration import build_settings
 from app.errors import SettingsError
+from app.settings.configuration import build_settings
 from tests.support.gateway import Gateway, Json, configuration, gateway, metric, until
 from tests.support.logged import World, kept
 from tests.support.provider import Fails, Says

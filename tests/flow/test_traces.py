@@ -16,9 +16,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as conventions
 from starlette.types import Receive, Scope, Send
 
-from app.logs import JsonFormatter
 from app.serving import serving
-from app.traceparent import traceparent_of
+from app.telemetry.logs import JsonFormatter
+from app.telemetry.traceparent import traceparent_of
 from tests.support.gateway import gateway, until
 from tests.support.provider import INVALID, VALID, Fails, Says
 
@@ -231,7 +231,7 @@ async def test_every_request_leaves_one_line_with_its_ids_and_never_its_words(
     lines = [
         json.loads(JsonFormatter().format(record))
         for record in caplog.records
-        if record.name == "app.request_log"
+        if record.name == "app.telemetry.request_log"
     ]
     routed, named, broken = lines
     assert routed["message"] == "request"

@@ -17,12 +17,12 @@ import pytest
 import yaml
 
 from app.archive import Archive
-from app.configuration import build_settings
 from app.jsontext import Json
 from app.parts import build_parts
 from app.records import Record
+from app.reporting.sightings import SERVED, quality_of, row_of
 from app.sandbox.questions import draw_questions
-from app.sightings import SERVED, quality_of, row_of
+from app.settings.configuration import build_settings
 from app.store.wanted import Stored, Wanted
 from tests.support.gateway import configuration, gateway, until
 from tests.support.provider import INVALID, Fails, Hangs, Provider, Says, provider

@@ -7,9 +7,9 @@ from random import Random
 from prometheus_client import CollectorRegistry
 
 from app.clock import SystemClock
-from app.pressure import BreakerSection, RetriesSection
+from app.settings.pressure import BreakerSection, RetriesSection
+from app.telemetry.traffic import Traffic
 from app.tiers import Tier
-from app.traffic import Traffic
 from app.upstreams.access import Access
 from app.upstreams.breaker import CircuitBreaker
 from app.upstreams.client import Upstream

@@ -11,13 +11,13 @@ from typing import Any, Protocol, TypeAlias
 import httpx
 from fastapi import FastAPI
 
-from app.configuration import build_settings
 from app.errors import StoreError
-from app.key_settings import LOCAL
 from app.main import create_app
 from app.parts import Parts
 from app.records import Record
 from app.serving import serving
+from app.settings.configuration import build_settings
+from app.settings.keys import LOCAL
 from app.store import Wanted
 from tests.support.exchange import NEVER, NO_RETRIES
 from tests.support.ledger import Given, Witness, acknowledged_in, discrepancies

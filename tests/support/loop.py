@@ -10,7 +10,6 @@ from uuid import uuid4
 
 from app.afterwards import Afterwards
 from app.audience import Audience
-from app.climb import climb, judge_rule
 from app.clock import SystemClock
 from app.conversations import Conversations
 from app.embedder import StaticEmbedder
@@ -19,14 +18,15 @@ from app.generator import UpstreamGenerator
 from app.judge.arbiter import arbiter_rule
 from app.judge.llm import LlmJudge
 from app.lessons import Teacher
-from app.metrics import Metrics
+from app.planning.climb import climb, judge_rule
 from app.policy import Accept, Action, Ask, Context
 from app.policy import Judge as JudgeAction
 from app.records import Attempt, Kind, Labels, Lessons, Record, Start
 from app.replay.memory import MemoryRecorder, MemoryStore
+from app.reporting.tracker import Tracker
 from app.retriever import Retriever
+from app.telemetry.metrics import Metrics
 from app.tiers import Price, Tier, TierLadder, Timeouts
-from app.tracker import Tracker
 from app.transmission import Transmission
 from app.wire import parse_request
 from tests.support.exchange import plain_exchange

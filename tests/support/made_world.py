@@ -7,11 +7,11 @@ from random import Random
 
 import numpy as np
 
-from app.belief import joint
 from app.dials import Dial
+from app.learning.belief import joint
+from app.learning.sketches import sketch_of
 from app.policy import Accept, Ask, Context, Judge, Policy, Stop
 from app.records import Arrival, Attempt, Evidence, Neighbour, Record, Vector, Verdict
-from app.sketches import sketch_of
 from app.tiers import Price, Tier, TierLadder
 
 TIERS = ("small", "medium", "large")

@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from app.alarms import Alarm, impossibilities
 from app.records import Attempt, Estimate, Evidence, Lessons, Record, Start, Verdict
-from app.tracker import Tracker
+from app.reporting.alarms import Alarm, impossibilities
+from app.reporting.tracker import Tracker
 from tests.support.logged import TIERS, World
 
 HONEST = {"small": 0.76, "medium": 0.875, "large": 0.934}
@@ -141,7 +141,7 @@ def test_what_cannot_be_is_noticed_and_forgotten_after_a_while(
 ) -> None:
     watching, made = Tracker(), world()
     alarm: Alarm | None = None
-    with caplog.at_level(logging.WARNING, logger="app.tracker"):
+    with caplog.at_level(logging.WARNING, logger="app.reporting.tracker"):
         for number in range(1600):
             record = made.record()
             if number == 120:

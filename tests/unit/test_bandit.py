@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from app.dials import Dial
+from app.learning.regression import Regression
+from app.learning.sketches import features_of, sketch_of
 from app.policies.bandit import Bandit, Explorer
 from app.policy import Ask, Context
 from app.records import Attempt, Evidence, Record, record_from_json
-from app.regression import Regression
-from app.sketches import features_of, sketch_of
 from tests.support.made_world import (
     TIERS,
     MadeWorld,

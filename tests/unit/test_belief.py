@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.belief import (
+from app.learning.belief import (
     ONE_RIGHT,
     USUAL,
     Ran,
@@ -23,8 +23,8 @@ from app.belief import (
     joint,
     relation_of,
 )
-from app.lookahead import Step, best, steps
-from app.plans import Situation
+from app.planning.lookahead import Step, best, steps
+from app.planning.plans import Situation
 from app.records import Attempt, Verdict
 
 RATES: Rates = (0.9, 0.4)

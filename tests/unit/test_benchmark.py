@@ -8,17 +8,17 @@ import numpy as np
 import orjson
 import pytest
 
-from app.amounts import Label
-from app.cascading import Rung, believed, start_of, worths
-from app.clusters import Array, cluster
-from app.configuration import build_settings
 from app.errors import SettingsError
-from app.evaluations import Evaluation, good_enough, read_evaluations
-from app.fusing import fused
+from app.learning.amounts import Label
+from app.learning.clusters import Array, cluster
+from app.learning.evaluations import Evaluation, good_enough, read_evaluations
+from app.planning.cascading import Rung, believed, start_of, worths
+from app.planning.fusing import fused
 from app.policies import build_policies
 from app.policies.benchmark import Benchmark, Graded, graded
 from app.policy import Ask, Context
 from app.records import Neighbour, Record, Vector
+from app.settings.configuration import build_settings
 from tests.support.made_world import PRIORS, TIERS, MadeWorld, Topic, ladder, place
 
 EASY = Topic("easy", place(1), {"small": 0.95, "medium": 0.96, "large": 0.98})

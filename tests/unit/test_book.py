@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from app.book import Book
 from app.records import Evidence, Record
-from app.report import report_of, told_by
-from app.tracker import Tracker
+from app.reporting.book import Book
+from app.reporting.report import report_of, told_by
+from app.reporting.tracker import Tracker
 from tests.support.logged import TIERS, World
 
 START_S = 1_700_000_000.0

@@ -17,7 +17,7 @@ from app.errors import (
     UpstreamStaleError,
     UpstreamTimeoutError,
 )
-from app.pressure import BreakerSection
+from app.settings.pressure import BreakerSection
 from app.upstreams.breaker import CircuitBreaker
 from tests.support.clocks import HandClock
 

@@ -6,13 +6,13 @@ from math import pi, sqrt
 import numpy as np
 import pytest
 
-from app.belief import Ran, chance_right, joint
-from app.budgets import Budget, mean_usd, mixed
 from app.dials import Dial
+from app.learning.belief import Ran, chance_right, joint
+from app.planning.budgets import Budget, mean_usd, mixed
+from app.planning.supersets import Situation, Superset, best_of, expected_max, supersets
 from app.policies.cascade_routing import CascadeRouting
 from app.policy import Accept, Ask, Judge, Seat, Stop
 from app.records import Attempt, Record, Verdict
-from app.supersets import Situation, Superset, best_of, expected_max, supersets
 from tests.support.made_world import (
     COST_USD,
     PRIORS,

@@ -8,11 +8,11 @@ from statistics import fmean
 
 import pytest
 
-from app.counterfactual import Figure, Quantity, Sums, best_fixed, gain_over
-from app.labels import LOWER_DISAGREES
+from app.learning.labels import LOWER_DISAGREES
 from app.records import Attempt, Record
-from app.sightings import SERVED, Row, Sighting, quality_of, row_of
-from app.window import Window
+from app.reporting.counterfactual import Figure, Quantity, Sums, best_fixed, gain_over
+from app.reporting.sightings import SERVED, Row, Sighting, quality_of, row_of
+from app.reporting.window import Window
 from tests.support.logged import COSTS_USD, TIERS, World
 
 PAIR = ("small", "large")

@@ -13,12 +13,12 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.configuration import build_settings, read_yaml
 from app.main import create_app
 from app.parts import build_parts
 from app.sandbox.config import sandbox_config
 from app.section import LOOPBACK
 from app.settings import Settings
+from app.settings.configuration import build_settings, read_yaml
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from app.audits import AUDITS_MIN, DOUBT, RECOVER, RETREAT, Audits
 from app.dials import Dial, Trade
-from app.learner import Ledger
-from app.means import Means
+from app.learning.audits import AUDITS_MIN, DOUBT, RECOVER, RETREAT, Audits
+from app.learning.learner import Ledger
+from app.learning.means import Means
 from app.policies.value import Value
 from app.policy import Ask, Context
 from app.records import Attempt, Evidence, Lessons, Neighbour, Record, Start, record_from_json
@@ -185,7 +185,7 @@ def test_a_dial_retreats_when_audits_fall_short_and_comes_back_when_they_are_sur
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     audits, means = Audits(0.95, "0.95"), Means()
-    caplog.set_level(logging.INFO, logger="app.audits")
+    caplog.set_level(logging.INFO, logger="app.learning.audits")
 
     shown(audits, means, *(audited(n, right=True) for n in range(50)))
     assert audits.factor == 1

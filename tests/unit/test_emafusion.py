@@ -6,15 +6,15 @@ from random import Random
 
 import pytest
 
-from app.amounts import Label
-from app.configuration import build_settings
 from app.errors import SettingsError
-from app.kinds import Kinds
+from app.learning.amounts import Label
+from app.learning.kinds import Kinds
+from app.learning.sketches import sketch_of
 from app.policies import build_policies
 from app.policies.emafusion import EmaFusion, second_judge
 from app.policy import Accept, Action, Ask, Context, Judge
 from app.records import Attempt, Evidence, Record, Verdict, record_from_json
-from app.sketches import sketch_of
+from app.settings.configuration import build_settings
 from app.tiers import TierLadder
 from tests.support.made_world import TIERS, MadeWorld, Topic, accuracy, ladder, place
 

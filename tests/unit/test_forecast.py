@@ -5,10 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from app.belief import chance_right, joint
-from app.forecast import CATCH_UP, KEPT, RATES, SLIP, Curve, Forecast, Prospect, Question, curve_of
-from app.lookahead import TIE, best, steps
-from app.plans import Situation
+from app.learning.belief import chance_right, joint
+from app.planning.forecast import (
+    CATCH_UP,
+    KEPT,
+    RATES,
+    SLIP,
+    Curve,
+    Forecast,
+    Prospect,
+    Question,
+    curve_of,
+)
+from app.planning.lookahead import TIE, best, steps
+from app.planning.plans import Situation
 
 ACCURACIES = (0.6, 0.8, 0.95)
 USD = (0.0005, 0.005, 0.05)

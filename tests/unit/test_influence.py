@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from app.embedder import build_embedder
-from app.influence import fair, neighbours_for
-from app.labels import taught
-from app.moving import Voucher
+from app.learning.influence import fair, neighbours_for
+from app.learning.labels import taught
+from app.planning.moving import Voucher
 from app.policies.llm_at import LlmAt
 from app.policies.value import Value
 from app.policy import Ask, Context, Policy

@@ -2,10 +2,10 @@
 
 import pytest
 
-from app.configuration import build_settings
+from app.accounts.keyring import UNKEYED, build_keyring
 from app.errors import SettingsError
-from app.key_settings import Key
-from app.keyring import UNKEYED, build_keyring
+from app.settings.configuration import build_settings
+from app.settings.keys import Key
 from tests.support.gateway import Json
 from tests.support.keys import SECRETS, keys_in
 

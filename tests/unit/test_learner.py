@@ -4,10 +4,10 @@ from random import Random
 
 import pytest
 
-from app.amounts import Bill, Judged, Label
-from app.belief import Relation
-from app.labels import Opinion
-from app.learner import (
+from app.learning.amounts import Bill, Judged, Label
+from app.learning.belief import Relation
+from app.learning.labels import Opinion
+from app.learning.learner import (
     LESSON_MAX,
     LESSON_SHARE,
     TENANTS,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.levers import Choice, Lever, flips
+from app.planning.levers import Choice, Lever, flips
 
 GRID = [at / 10 for at in range(11)]
 

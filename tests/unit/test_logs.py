@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from app.logs import JsonFormatter
+from app.telemetry.logs import JsonFormatter
 
 PROGRAM = """
 import logging, warnings
-from app.logs import configure
+from app.telemetry.logs import configure
 
 configure("INFO")
 logger = logging.getLogger("app.test")

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from app.metrics import Metrics
 from app.records import Attempt, Estimate, Record, Start, Usage, Verdict
+from app.telemetry.metrics import Metrics
 
 
 def new_metrics() -> Metrics:

@@ -12,7 +12,7 @@ from app.replay.honesty import Honesty, Witness, honesty
 from app.replay.noticing import Noticed
 from app.replay.policies import Choice, build_policy
 from app.replay.run import Course, run
-from app.sightings import SERVED
+from app.reporting.sightings import SERVED
 from tests.support.loop import Drawing
 from tests.support.recordings import MODELS, answer, course, line
 from tests.support.records import record

@@ -14,7 +14,7 @@ from app.errors import (
     UpstreamTimeoutError,
     UpstreamUntrustedError,
 )
-from app.pressure import RetriesSection
+from app.settings.pressure import RetriesSection
 from app.upstreams.retries import RetryBudget
 from app.upstreams.statuses import refusal, seconds
 from tests.support.clocks import HandClock

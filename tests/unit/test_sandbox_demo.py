@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.configuration import load_settings
 from app.errors import SettingsError, UpstreamConnectError
 from app.jsontext import Json
 from app.sandbox.config import sandbox_config
@@ -28,6 +27,7 @@ from app.sandbox.report import DemoReport
 from app.sandbox.runs import Run, Served
 from app.sandbox.screen import progress_bar, show
 from app.serving import serving
+from app.settings.configuration import load_settings
 
 pytestmark = pytest.mark.anyio
 

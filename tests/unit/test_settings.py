@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from app.configuration import load_settings, secret
 from app.dials import Dial
 from app.errors import SettingsError
 from app.settings import Settings
+from app.settings.configuration import load_settings, secret
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "config" / "autoshift.example.yaml"

@@ -6,7 +6,8 @@ from math import inf
 
 import pytest
 
-from app.guarantees import (
+from app.intervals import binomial_cdf, upper_bound
+from app.learning.guarantees import (
     AUDITS_MIN,
     EVERY,
     TESTED_MIN,
@@ -17,7 +18,6 @@ from app.guarantees import (
     score_of,
     threshold_for,
 )
-from app.intervals import binomial_cdf, upper_bound
 from app.policies.target_error import TargetError
 from app.policy import Accept, Ask, Judge, Seat, Stop
 from app.records import Attempt, Estimate, Evidence, Lessons, Record, Start, Verdict

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from app import tracker
 from app.records import Record
-from app.standing import Standing
-from app.tracker import Tracker
+from app.reporting import tracker
+from app.reporting.standing import Standing
+from app.reporting.tracker import Tracker
 from tests.support.logged import TIERS, World, with_lessons
 
 
@@ -160,7 +160,7 @@ def test_where_one_tier_answers_everything_it_never_beats_itself() -> None:
 
 
 def test_a_change_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="app.tracker"):
+    with caplog.at_level(logging.INFO, logger="app.reporting.tracker"):
         observed(World(1, start="small", judge_sees=0.1), 4000)
 
     warnings = [
@@ -293,7 +293,7 @@ def test_what_was_so_before_is_said_once_after_it_is_restored(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     watching, world = Tracker(), World(1, start="small", judge_sees=0.1)
-    with caplog.at_level(logging.INFO, logger="app.tracker"):
+    with caplog.at_level(logging.INFO, logger="app.reporting.tracker"):
         for _ in range(3000):
             watching.restore(world.record())
         assert caplog.records == []

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from app.book import Book, Excerpt
-from app.dashboard import dashboard_of
 from app.records import Evidence, Record, Verdict
-from app.report import told_by
-from app.tracker import Tracker
-from app.trends import calibration_of, judges_of, latency_of, newest_of, timeline_of
+from app.reporting.book import Book, Excerpt
+from app.reporting.dashboard import dashboard_of
+from app.reporting.report import told_by
+from app.reporting.tracker import Tracker
+from app.reporting.trends import calibration_of, judges_of, latency_of, newest_of, timeline_of
 from tests.support.logged import TIERS, World
 
 START_S = 1_700_000_000.0

@@ -10,7 +10,7 @@ from importlib.metadata import version
 import pytest
 
 from app.cli import main
-from app.usage import completion, parser
+from app.commands.usage import completion, parser
 
 
 def commands(

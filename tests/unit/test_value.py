@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from app.climb import judge_rule
-from app.labels import Taught, judged_by_coin, taught
-from app.learner import USUAL_RATES
-from app.nearby import Nearby
+from app.learning.labels import Taught, judged_by_coin, taught
+from app.learning.learner import USUAL_RATES
+from app.planning.climb import judge_rule
+from app.planning.nearby import Nearby
 from app.policies.value import Value
 from app.policy import Accept, Ask, Context, Judge, Seat, Stop
 from app.records import (
@@ -588,7 +588,7 @@ def world(rng: Random) -> dict[str, bool]:
     """Which tiers are right, as the belief at the priors would have it."""
     import numpy as np  # noqa: PLC0415
 
-    from app.belief import joint  # noqa: PLC0415
+    from app.learning.belief import joint  # noqa: PLC0415
 
     belief = np.cumsum(joint([tier.prior for tier in LADDER]))
     state = int(np.searchsorted(belief, rng.random() * belief[-1]))

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from app.learner import LESSON_SHARE
+from app.learning.learner import LESSON_SHARE
 from app.policies.value import Value
 from app.records import Attempt, Neighbour, Record, Verdict
 from tests.support.made_world import (

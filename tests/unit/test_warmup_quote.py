@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from app.climb import judge_rule
 from app.judge import comparing, llm
 from app.judge.arbiter import arbiter_rule
+from app.planning.climb import judge_rule
 from app.tiers import Price, Tier, TierLadder
 from app.warmup.prompts import Prompt, read_prompts
 from app.warmup.quote import FORM_TOKENS, SPREAD, Assumed, Quote, Teller

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from app.belief import joint
-from app.contests import chance_of_win, contest
-from app.labels import HIGHER_DISAGREES, LOWER_DISAGREES
-from app.nearby import SHRINKAGE
+from app.learning.belief import joint
+from app.learning.contests import chance_of_win, contest
+from app.learning.labels import HIGHER_DISAGREES, LOWER_DISAGREES
+from app.planning.nearby import SHRINKAGE
 from app.policies.winrate import Winrate
 from app.policy import Ask, Context, Seat, Stop
 from app.records import Attempt, Estimate, Evidence, Neighbour, Record, Start, Verdict

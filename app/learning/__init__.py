@@ -1,0 +1,1 @@
+"""What records teach: labels, beliefs about each tier, and how both fade."""

@@ -1,0 +1,1 @@
+"""What to do next, worked out from beliefs: plans, look-ahead, climbing."""
