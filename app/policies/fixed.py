@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from typing_extensions import override
+
 from app.planning.climb import climb, judge_rule
 from app.planning.moving import goes_live
 from app.policy import Action, Ask, Context
@@ -10,16 +12,25 @@ from app.records import Attempt, Labels, Lessons, Record, Start
 from app.tiers import TierLadder
 
 
-def _ask(context: Context, tier: str, propensities: dict[str, float]) -> Ask:
-    seat = context.seat
-    if context.tool_turn and seat is not None and seat.tier in context.ladder:
-        tier, propensities = seat.tier, {seat.tier: 1.0}
-    live = goes_live(context, tier)
-    return Ask(tier, "direct", live=live, start=Start(tier, propensities))
+class Unlearning:
+    """What policies that learn nothing have in common."""
+
+    __slots__ = ()
+
+    def lessons(self, context: Context) -> Lessons | None:
+        """None: it does not learn."""
+        return None
+
+    def label(self, record: Record) -> Labels:
+        """Nothing: it does not learn."""
+        return {}
+
+    def observe(self, record: Record) -> None:
+        """Nothing: it does not learn."""
 
 
 @dataclass(frozen=True, slots=True)
-class Always:
+class Always(Unlearning):
     """One tier for everything, unjudged; others answer only while it is down."""
 
     tier: str
@@ -41,24 +52,13 @@ class Always:
             judged_by=self.judged_by,
         )
 
-    def lessons(self, context: Context) -> Lessons | None:
-        """None: it does not learn."""
-        return None
-
     def judged_by(self, ladder: TierLadder, tier: str) -> str | None:
         """Nobody."""
         return None
 
-    def label(self, record: Record) -> Labels:
-        """Nothing: it does not learn."""
-        return {}
-
-    def observe(self, record: Record) -> None:
-        """Nothing: it does not learn."""
-
 
 @dataclass(frozen=True, slots=True)
-class Cascade:
+class Cascade(Unlearning):
     """Start at the bottom, have every answer judged, climb until one is valid (as FrugalGPT)."""
 
     judge: str
@@ -70,68 +70,36 @@ class Cascade:
         return f"1,judge={self.judge}"
 
     def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
-        """Climb from the lowest tier."""
-        lowest = context.ladder.lowest.name
+        """Start as `_first` says, then climb."""
         return climb(
-            context,
-            attempts,
-            first=lambda: _ask(context, lowest, {lowest: 1.0}),
-            judged_by=self.judged_by,
+            context, attempts, first=lambda: self._first(context), judged_by=self.judged_by
         )
-
-    def lessons(self, context: Context) -> Lessons | None:
-        """None: it does not learn."""
-        return None
 
     def judged_by(self, ladder: TierLadder, tier: str) -> str | None:
         """As configured."""
         return judge_rule(self.judge)(ladder, tier)
 
-    def label(self, record: Record) -> Labels:
-        """Nothing: it does not learn."""
-        return {}
-
-    def observe(self, record: Record) -> None:
-        """Nothing: it does not learn."""
+    def _first(self, context: Context) -> Ask:
+        lowest = context.ladder.lowest.name
+        return _ask(context, lowest, {lowest: 1.0})
 
 
 @dataclass(frozen=True, slots=True)
-class RandomStart:
+class RandomStart(Cascade):
     """Start at a tier drawn uniformly, then climb as the cascade does."""
 
-    judge: str
     name: str = "random"
-    neighbours: int = 0
 
-    @property
-    def version(self) -> str:
-        return f"1,judge={self.judge}"
-
-    def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
-        """Draw once, then climb."""
-        return climb(
-            context,
-            attempts,
-            first=lambda: self._draw(context),
-            judged_by=self.judged_by,
-        )
-
-    def lessons(self, context: Context) -> Lessons | None:
-        """None: it does not learn."""
-        return None
-
-    def judged_by(self, ladder: TierLadder, tier: str) -> str | None:
-        """As configured."""
-        return judge_rule(self.judge)(ladder, tier)
-
-    def label(self, record: Record) -> Labels:
-        """Nothing: it does not learn."""
-        return {}
-
-    def observe(self, record: Record) -> None:
-        """Nothing: it does not learn."""
-
-    def _draw(self, context: Context) -> Ask:
+    @override
+    def _first(self, context: Context) -> Ask:
         names = context.ladder.names
         tier = context.rng.choice(names)
         return _ask(context, tier, dict.fromkeys(names, 1 / len(names)))
+
+
+def _ask(context: Context, tier: str, propensities: dict[str, float]) -> Ask:
+    seat = context.seat
+    if context.tool_turn and seat is not None and seat.tier in context.ladder:
+        tier, propensities = seat.tier, {seat.tier: 1.0}
+    live = goes_live(context, tier)
+    return Ask(tier, "direct", live=live, start=Start(tier, propensities))
