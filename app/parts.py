@@ -13,7 +13,7 @@ import httpx
 import uuid_utils
 from anyio import to_thread
 
-from app.abstaining import Abstainer
+from app.abstention import Abstainer
 from app.accounts.limiter import Limiter, build_limiter
 from app.afterwards import Afterwards
 from app.audience import Audience

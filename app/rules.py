@@ -13,7 +13,7 @@ from app.accounts.keyring import Keyring, build_keyring
 from app.accounts.purse import Purses, check_prices
 from app.catalogue import Catalogue
 from app.errors import SettingsError
-from app.explaining import Explainer
+from app.explanation import Explainer
 from app.extension import StreamMode
 from app.parts import Parts, priced_ladder
 from app.settings import Settings

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from random import Random
 
-from app.abstaining import NEVER, Abstainer
+from app.abstention import NEVER, Abstainer
 from app.affording import afford
 from app.afterwards import Afterwards, draw
 from app.answers import Answer

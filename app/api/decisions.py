@@ -6,7 +6,7 @@ from fastapi.responses import Response
 from app.api.auth import Asking, tenant_of
 from app.api.fields import Fields, query_of
 from app.api.story import json_reply, no_decision
-from app.explaining import story
+from app.explanation import story
 from app.recorder import Recorder
 
 NAME_CHARACTERS = 64

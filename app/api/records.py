@@ -10,7 +10,7 @@ from app.api.fields import Fields, NoReply, body_of, query_of
 from app.api.story import json_reply
 from app.archive import Archive
 from app.errors import RequestError
-from app.explaining import story
+from app.explanation import story
 from app.jsontext import Json
 from app.record_files import encoded
 from app.store.wanted import Wanted

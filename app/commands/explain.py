@@ -14,7 +14,7 @@ from app.archive import Archive
 from app.commands.remote import add_remote, remote, whose
 from app.errors import NotFoundError, SettingsError, StoreLockedError
 from app.events import Order
-from app.explaining import OBJECT, Explainer, story
+from app.explanation import OBJECT, Explainer, story
 from app.jsontext import Json, dump_json
 from app.parts import Parts, build_parts, new_id
 from app.restart import Restart

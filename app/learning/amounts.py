@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from app.learning.belief import Relation
-from app.learning.fading import Amount
+from app.learning.discounting import Amount
 
 Key: TypeAlias = tuple[str, ...]
 

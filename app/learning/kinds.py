@@ -9,7 +9,7 @@ import numpy as np
 
 from app.learning.amounts import Key, Label
 from app.learning.belief import lifted
-from app.learning.fading import Amount
+from app.learning.discounting import Amount
 from app.learning.means import Means
 from app.learning.sketches import SKETCH, Array, Sketch
 

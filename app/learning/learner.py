@@ -13,9 +13,9 @@ import numpy as np
 
 from app.learning.amounts import Bill, Judged, Key, Label, amounts_of
 from app.learning.belief import AGREEMENTS, RELATIONS, TRAPS, Array, Rates, Relation, World, lifted
+from app.learning.discounting import Amount
 from app.learning.drift import Drift
-from app.learning.fading import Amount
-from app.learning.hearing import Hearing
+from app.learning.judge_rates import JudgeRates
 from app.learning.means import REMEMBERED, Means
 from app.records import Lessons
 
@@ -43,7 +43,7 @@ AS_GOOD_PRIOR = (1.5, 10.0)
 """Of answers that a better tier contradicts, how many an arbiter finds as good; of so many."""
 USUAL_AS_GOOD = AS_GOOD_PRIOR[0] / AS_GOOD_PRIOR[1]
 USUAL_RATES: Rates = (0.9, 0.4)
-"""A judge's, where nothing is known of it: as `Hearing` has them, to a tenth."""
+"""A judge's, where nothing is known of it: as `JudgeRates` has them, to a tenth."""
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Ledger:
     _models: dict[str, set[str]] = field(default_factory=dict)
     _seen: Array = field(default_factory=lambda: np.zeros((len(TRAPS), len(AGREEMENTS))))
     _world: World | None = None
-    hearing: Hearing = field(default_factory=Hearing)
+    judge_rates: JudgeRates = field(default_factory=JudgeRates)
     _rates: dict[str, tuple[Rates, ...]] = field(default_factory=dict)
     _means: Means = field(default_factory=Means)
     _paid: OrderedDict[str, Bill] = field(default_factory=OrderedDict)
@@ -85,7 +85,7 @@ class Ledger:
         """The same, as in `RELATIONS`. Rounded, so that plans can be kept."""
         known = self._rates.get(tier)
         if known is None:
-            of_right, of_wrong = self.hearing.rates(tier)
+            of_right, of_wrong = self.judge_rates.rates(tier)
             rights, wrongs = (
                 self._judged(tier, "right", of_right),
                 self._judged(tier, "wrong", of_wrong),
@@ -98,7 +98,7 @@ class Ledger:
 
     def hear(self, tier: str, chance: float, *, valid: bool) -> None:
         """One verdict on an answer that, all else considered, is right with this chance."""
-        self.hearing.add(tier, chance, valid=valid)
+        self.judge_rates.add(tier, chance, valid=valid)
         self._rates.clear()
 
     def as_good(self, tier: str) -> float:

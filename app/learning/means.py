@@ -5,19 +5,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from app.learning.amounts import Key
-from app.learning.fading import Amount, Fading
+from app.learning.discounting import Amount, DiscountedMean
 
 REMEMBERED = 20_000
 """Of so many records what they added is kept, so that later evidence can correct it."""
 
-_EMPTY = Fading()
+_EMPTY = DiscountedMean()
 
 
 @dataclass(slots=True)
 class Means:
     """The means; shown the same records in the same order, they are the same again."""
 
-    _sums: dict[Key, Fading] = field(default_factory=dict)
+    _sums: dict[Key, DiscountedMean] = field(default_factory=dict)
     _kept: OrderedDict[str, dict[Key, tuple[int, Amount]]] = field(default_factory=OrderedDict)
 
     def mean(self, key: Key, prior: Amount = (0.0, 0.0), usual: float = 0.0) -> float:
@@ -37,7 +37,7 @@ class Means:
 
     def restart(self, key: Key, amount: Amount) -> None:
         """Forget everything but this much."""
-        self._sums.setdefault(key, Fading()).restart(amount)
+        self._sums.setdefault(key, DiscountedMean()).restart(amount)
 
     def knows(self, record_id: str) -> bool:
         """Whether the record was taken in before."""
@@ -51,7 +51,7 @@ class Means:
         kept = self._kept.pop(record_id, {})
         now: dict[Key, tuple[int, Amount]] = {}
         for key, amount in amounts.items():
-            fading = self._sums.setdefault(key, Fading())
+            fading = self._sums.setdefault(key, DiscountedMean())
             known = kept.get(key)
             if known is None:
                 now[key] = (fading.add(amount), amount)

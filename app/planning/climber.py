@@ -7,9 +7,9 @@ from typing import TypeAlias
 
 from app.dials import Trade
 from app.learning.influence import whose
+from app.planning.affinity import goes_live
 from app.planning.cascading import Rung, Worth, believed, start_of, worths
 from app.planning.climb import climb, frugal_judge, judge_rule
-from app.planning.moving import goes_live
 from app.planning.tallies import Tallies, usual_labels
 from app.policy import Accept, Action, Ask, Context
 from app.records import Attempt, Estimate, Labels, Lessons, Record, Start

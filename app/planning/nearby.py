@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from app.learning.belief import Belief, Rates, World, evidence, joint, lifted
 from app.learning.facts import COLUMNS, Fact, Facts, asked, bill_of, facts_of
-from app.learning.hearing import heard
 from app.learning.influence import is_other, toned_down, whose
+from app.learning.judge_rates import judged_words
 from app.learning.labels import (
     DISCERNMENT_MIN,
     Contested,
@@ -21,7 +21,7 @@ from app.learning.labels import (
     taught,
 )
 from app.learning.learner import CHANGE_DISCOUNT, USUAL_RATES, Learner, Ledger
-from app.planning.moving import USUAL_OUTPUT_TOKENS
+from app.planning.affinity import USUAL_OUTPUT_TOKENS
 from app.policy import Context
 from app.records import Estimate, Neighbour, Record, Usage
 from app.tiers import Tier, TierLadder
@@ -191,7 +191,7 @@ def _compare(record: Record, believed: Mapping[str, float], ledger: Ledger) -> N
     likely = evidence([believed[tier] for tier in tiers], tiers, record.attempts)
     if likely is not None:
         ledger.see(likely)
-    for tier, chance, valid in heard(record, believed, ledger.world, ledger.rates):
+    for tier, chance, valid in judged_words(record, believed, ledger.world, ledger.rates):
         ledger.hear(tier, chance, valid=valid)
 
 

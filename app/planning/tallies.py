@@ -10,8 +10,8 @@ from app.learning.facts import bill_of
 from app.learning.influence import whose
 from app.learning.labels import Taught, audited_by_coin, judged_by_coin, ruled, taught
 from app.learning.learner import USUAL_RATES, Learner
+from app.planning.affinity import MARGIN
 from app.planning.climb import JudgeRule
-from app.planning.moving import MARGIN
 from app.planning.nearby import mean_costs_usd
 from app.policy import Context
 from app.records import Labels, Lessons, Record

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from app.learning.belief import RELATIONS, Belief, Ran, after_attempts, joint
+from app.planning.exchange import Stake
 from app.planning.levers import Choice, Lever
 from app.planning.lookahead import Step, best, steps
 from app.planning.nearby import ACCURACY_MAX, ACCURACY_MIN, View
 from app.planning.plans import Situation
-from app.planning.trading import Stake
 from app.records import Attempt
 
 RATE_DECADES, LOOKS_A_DECADE, LOOKS = 3, 8, 48

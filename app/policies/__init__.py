@@ -3,7 +3,7 @@
 from app.dials import DialName
 from app.embedder import build_embedder
 from app.learning.evaluations import embed_all, read_evaluations
-from app.planning.moving import Voucher
+from app.planning.affinity import Voucher
 from app.policies.bandit import Bandit
 from app.policies.benchmark import Benchmark, Graded, graded
 from app.policies.cascade_routing import CascadeRouting

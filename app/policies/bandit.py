@@ -13,13 +13,13 @@ from statistics import NormalDist
 from typing import Literal, TypeAlias
 
 from app.learning.amounts import Key
-from app.learning.fading import Amount
+from app.learning.discounting import Amount
 from app.learning.influence import whose
 from app.learning.means import Means
 from app.learning.regression import Array, Regression
 from app.learning.sketches import SKETCH, features_of, sketch_of
+from app.planning.affinity import goes_live
 from app.planning.climb import climb, frugal_judge, judge_rule
-from app.planning.moving import goes_live
 from app.planning.tallies import Tallies, usual_labels
 from app.policy import Accept, Action, Ask, Context
 from app.records import Attempt, Estimate, Labels, Lessons, Record, Start

@@ -16,7 +16,7 @@ from app.learning.belief import lifted
 from app.learning.clusters import Array, Clusters, cluster
 from app.learning.evaluations import Evaluation, good_enough
 from app.planning.climber import Climber, Climbing
-from app.planning.fusing import fused
+from app.planning.fusion import fused
 from app.policy import Context
 from app.records import Estimate
 from app.tiers import TierLadder

@@ -15,10 +15,10 @@ from app.learning.belief import after_verdict, chance_right, joint
 from app.learning.facts import bill_of
 from app.learning.influence import whose
 from app.learning.learner import Ledger
+from app.planning.affinity import MARGIN, goes_live
 from app.planning.budgets import Budget, Mixture
 from app.planning.climb import best_ended
 from app.planning.learned import Learned, askable, is_comparable, is_judged, stands, start_of
-from app.planning.moving import MARGIN, goes_live
 from app.planning.nearby import DEARER
 from app.planning.supersets import Situation, Superset, best_of, supersets, value_of
 from app.planning.weighing import seen

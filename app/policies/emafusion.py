@@ -14,7 +14,7 @@ from app.learning.influence import whose
 from app.learning.kinds import Kinds
 from app.learning.sketches import sketch_of
 from app.planning.climber import Climber, Climbing
-from app.planning.fusing import fused
+from app.planning.fusion import fused
 from app.policy import Accept, Action, Context, Judge
 from app.records import Attempt, Estimate, Record
 from app.tiers import TierLadder

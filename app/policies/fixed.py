@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from typing_extensions import override
 
+from app.planning.affinity import goes_live
 from app.planning.climb import climb, judge_rule
-from app.planning.moving import goes_live
 from app.policy import Action, Ask, Context
 from app.records import Attempt, Labels, Lessons, Record, Start
 from app.tiers import TierLadder

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from app.learning.influence import is_hearsay
+from app.planning.affinity import Voucher, goes_live, settled
 from app.planning.climb import climb, judge_rule
 from app.planning.levers import Choice, Lever
-from app.planning.moving import Voucher, goes_live, settled
 from app.policy import Action, Ask, Context
 from app.records import Attempt, Estimate, Labels, Lessons, Record, Start
 from app.starter import AccuracyEstimator, Starter

@@ -13,9 +13,9 @@ from app.learning.belief import after_verdict, chance_right, joint
 from app.learning.guarantees import Guard, audits_of, score_of
 from app.learning.influence import whose
 from app.learning.learner import USUAL_RATES
+from app.planning.affinity import goes_live
 from app.planning.climb import best_ended, go_on
 from app.planning.learned import Learned, is_judged, seated, stands, start_of
-from app.planning.moving import goes_live
 from app.policy import Accept, Action, Ask, Context, Judge, Stop
 from app.records import Attempt, Record
 

@@ -11,13 +11,13 @@ from typing_extensions import override
 from app.dials import Dial
 from app.learning.audits import Kept
 from app.learning.learner import LESSON_SHARE
+from app.planning.affinity import goes_live
 from app.planning.climb import best_ended
+from app.planning.exchange import Stake, Trader
 from app.planning.learned import NEIGHBOURS, Learned, askable, is_judged, stands, start_of
 from app.planning.lookahead import Step, best
-from app.planning.moving import goes_live
 from app.planning.nearby import View
 from app.planning.plans import Situation
-from app.planning.trading import Stake, Trader
 from app.planning.weighing import Weighing, seen
 from app.policy import Accept, Action, Ask, Context, Judge, Stop
 from app.records import PROSE, Arrival, Attempt, Record

@@ -14,13 +14,13 @@ from app.learning.amounts import Label
 from app.learning.contests import chance_of_win, contest
 from app.learning.influence import whose
 from app.learning.learner import CHANGE_DISCOUNT
+from app.planning.affinity import goes_live
 from app.planning.climb import climb
 from app.planning.learned import Learned, seated, start_of
-from app.planning.moving import goes_live
 from app.planning.nearby import SHRINKAGE, similar_weights
 from app.policy import Action, Ask, Context
+from app.quantiles import Running
 from app.records import Attempt, Record
-from app.running import Running
 from app.tiers import TierLadder
 
 TENANTS = 1_000

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from app.judge import comparing, llm
 from app.judge.arbiter import ArbiterRule
 from app.judge.prompt import CONVERSATION_CHARACTERS, TEXT_CHARACTERS
-from app.planning.moving import USUAL_OUTPUT_TOKENS
+from app.planning.affinity import USUAL_OUTPUT_TOKENS
 from app.records import Usage, total_usd
 from app.tiers import Tier, TierLadder
 from app.warmup.prompts import Prompt

@@ -13,7 +13,7 @@ from app.learning.amounts import Label
 from app.learning.clusters import Array, cluster
 from app.learning.evaluations import Evaluation, good_enough, read_evaluations
 from app.planning.cascading import Rung, believed, start_of, worths
-from app.planning.fusing import fused
+from app.planning.fusion import fused
 from app.policies import build_policies
 from app.policies.benchmark import Benchmark, Graded, graded
 from app.policy import Ask, Context

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.planning.affinity import Voucher
 from app.planning.climb import best_ended, climb, judge_rule
-from app.planning.moving import Voucher
 from app.policies.fixed import Always, Cascade, RandomStart
 from app.policies.llm_at import LlmAt
 from app.policy import Accept, Action, Ask, Context, Judge, Policy, Stop

@@ -11,7 +11,7 @@ import pytest
 from app.embedder import build_embedder
 from app.learning.influence import fair, neighbours_for
 from app.learning.labels import taught
-from app.planning.moving import Voucher
+from app.planning.affinity import Voucher
 from app.policies.llm_at import LlmAt
 from app.policies.value import Value
 from app.policy import Ask, Context, Policy

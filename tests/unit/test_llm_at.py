@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.planning.moving import Voucher
+from app.planning.affinity import Voucher
 from app.policies.llm_at import LlmAt, paper_judge
 from app.policy import Accept, Ask, Context, Judge
 from app.records import (

@@ -11,8 +11,8 @@ from app.learning.labels import HIGHER_DISAGREES, LOWER_DISAGREES
 from app.planning.nearby import SHRINKAGE
 from app.policies.winrate import Winrate
 from app.policy import Ask, Context, Seat, Stop
+from app.quantiles import KEPT, Running
 from app.records import Attempt, Estimate, Evidence, Neighbour, Record, Start, Verdict
-from app.running import KEPT, Running
 from tests.support.made_world import (
     TIERS,
     MadeWorld,

@@ -26,7 +26,7 @@ POWER = 0.3
 
 
 @dataclass(slots=True)
-class Hearing:
+class JudgeRates:
     """Weighs error rates, by tier whose answers are judged.
 
     Source: Dawid and Skene 1979, with the true answer's probability taken from the belief, which
@@ -59,7 +59,7 @@ class Hearing:
         return float((likely * OF_RIGHT).sum()), float((likely * OF_WRONG).sum())
 
 
-def heard(
+def judged_words(
     record: Record,
     believed: Mapping[str, float],
     world: World,

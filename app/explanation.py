@@ -15,8 +15,8 @@ from app.intervals import wilson
 from app.jsontext import Json
 from app.learning.labels import taught
 from app.learning.learner import USUAL_RATES
+from app.planning.affinity import USUAL_OUTPUT_TOKENS
 from app.planning.levers import Lever, flips
-from app.planning.moving import USUAL_OUTPUT_TOKENS
 from app.planning.nearby import OWN_SHRINKAGE
 from app.planning.weighing import Weighing
 from app.policies.llm_at import LlmAt

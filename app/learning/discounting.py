@@ -11,7 +11,7 @@ Amount: TypeAlias = tuple[float, float]
 
 
 @dataclass(slots=True)
-class Fading:
+class DiscountedMean:
     """A running mean that forgets: each addition leaves `DECAY` of the weight of those before."""
 
     total: float = 0.0

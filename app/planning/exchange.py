@@ -8,14 +8,14 @@ from app.dials import Dial, Trade
 from app.learning.amounts import Key
 from app.learning.audits import Audits, Kept
 from app.learning.belief import joint
+from app.learning.discounting import Amount
 from app.learning.facts import asked, bill_of, judged
-from app.learning.fading import Amount
 from app.learning.influence import whose
 from app.learning.learner import Ledger
 from app.learning.means import Means
+from app.planning.affinity import MARGIN
 from app.planning.climb import JudgeRule
 from app.planning.forecast import Curve, Forecast, Prospect, Question, curve_of
-from app.planning.moving import MARGIN
 from app.planning.nearby import View
 from app.planning.plans import Situation
 from app.policy import Context
