@@ -14,7 +14,8 @@ Row: TypeAlias = tuple[str, str, str, bytes, bytes | None, str | None]
 CheckedRow: TypeAlias = tuple[str, str, str, bytes, bytes | None, str | None, int]
 
 ROWS = "SELECT * FROM entries ORDER BY number"
-DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
+"""The statements are fixed, so the plain error is the file's too: a format that is not supported."""
 
 
 def checked(row: Row) -> CheckedRow:

@@ -511,3 +511,17 @@ async def test_checkpoints_move_the_log_into_the_file(tmp_path: Path) -> None:
             assert not await synced()
             await until(synced)
             tasks.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("at", range(100))
+def test_with_any_byte_of_its_header_flipped_it_starts_and_gives_nothing_wrong(
+    tmp_path: Path, at: int
+) -> None:
+    with opened(tmp_path) as outbox:
+        ids = fill(outbox, 3)
+    file = tmp_path / FILE
+    content = bytearray(file.read_bytes())
+    content[at] ^= 0xFF  # byte 47 is the schema's format: SQLite calls it unsupported, not corrupt
+    file.write_bytes(content)
+    with opened(tmp_path) as outbox:
+        assert waiting(outbox) == ids
