@@ -27,6 +27,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS one_insert ON entries (id) WHERE kind = 'inser
 CREATE UNIQUE INDEX IF NOT EXISTS one_label ON entries (id, tenant, evidence_id)
     WHERE kind = 'label';
 """
+_SCHEMA = _TABLE + _INDEXES
 APPEND = (
     "INSERT INTO entries (kind, id, tenant, body, vector, evidence_id, checksum) "
     "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
@@ -38,9 +39,9 @@ def rescued_rows(path: Path) -> list[Row]:
 
     Errors: sqlite3.Error, OSError; the file is then where it was.
     """
-    if is_sound(path):
+    if is_sound(path, schema=_SCHEMA):
         return []
-    rows = readable_rows(path, schema=_TABLE + _INDEXES)
+    rows = readable_rows(path, schema=_SCHEMA)
     aside = move_aside(path)
     logger.error(
         "the outbox was damaged; what could be read goes on, the file was moved aside",

@@ -13,9 +13,12 @@ Row: TypeAlias = tuple[str, str, str, bytes, bytes | None, str | None]
 """Kind, id, tenant, body, vector, evidence id."""
 CheckedRow: TypeAlias = tuple[str, str, str, bytes, bytes | None, str | None, int]
 
+COLUMNS = "PRAGMA table_info(entries)"
 ROWS = "SELECT * FROM entries ORDER BY number"
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
-"""The statements are fixed, so the plain error is the file's too: a format that is not supported."""
+"""The plain error as well: our statements are fixed, so it is the file that is not supported."""
+COLUMNS_MIN = 6
+"""Those of the earliest version."""
 
 
 def checked(row: Row) -> CheckedRow:
@@ -25,9 +28,10 @@ def checked(row: Row) -> CheckedRow:
     return *row, zlib.crc32(vector or b"", zlib.crc32(body, words))
 
 
-def is_sound(path: Path) -> bool:
+def is_sound(path: Path, *, schema: str) -> bool:
     """Whether nothing is wrong with this file and its rows; a missing one is sound.
 
+    `schema` makes an empty file of this kind; one of an earlier version has its first columns.
     Errors: sqlite3.Error for trouble that is not the file's own, such as permissions.
     """
     if not path.exists():
@@ -37,9 +41,13 @@ def is_sound(path: Path) -> bool:
             (finding,) = database.execute("PRAGMA integrity_check(1)").fetchone()
             if finding != "ok":
                 return False
-            known = database.execute("PRAGMA table_info(entries)").fetchall()
-            rows = database.execute(ROWS) if known else ()
-            return all(_row(columns) is not None for _, *columns in rows)
+            known = database.execute(COLUMNS).fetchall()
+            if not known:
+                return True
+            if len(known) < COLUMNS_MIN or known != _columns(schema)[: len(known)]:
+                return False
+            database.execute("EXPLAIN INSERT INTO entries DEFAULT VALUES")  # whether it could be
+            return all(_row(columns) is not None for _, *columns in database.execute(ROWS))
     except UnicodeDecodeError:  # of SQLite's own message, which quotes what is broken
         return False
     except sqlite3.DatabaseError as exc:
@@ -92,6 +100,13 @@ def _read(copy: Path) -> Iterator[tuple[int, Row]]:
             for number, *columns in database.execute(ROWS + order):
                 if (row := _row(columns)) is not None:
                     yield number, row
+
+
+def _columns(schema: str) -> list[tuple[object, ...]]:
+    """What the columns of a sound file are, in order: name, type and constraints of each."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(schema)
+        return database.execute(COLUMNS).fetchall()
 
 
 def _reader(path: Path) -> sqlite3.Connection:

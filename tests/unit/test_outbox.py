@@ -525,3 +525,17 @@ def test_with_any_byte_of_its_header_flipped_it_starts_and_gives_nothing_wrong(
     file.write_bytes(content)
     with opened(tmp_path) as outbox:
         assert waiting(outbox) == ids
+
+
+@pytest.mark.parametrize("word", [b"TEXT NOT NULL", b"body BLOB", b"sqlite_sequence"])
+def test_with_its_table_described_wrongly_it_starts_and_gives_nothing_wrong(
+    tmp_path: Path, word: bytes
+) -> None:
+    with opened(tmp_path) as outbox:
+        ids = fill(outbox, 3)
+    file = tmp_path / FILE
+    content = file.read_bytes()
+    assert word in content
+    file.write_bytes(content.replace(word, bytes([word[0] ^ 0xFF]) + word[1:], 1))
+    with opened(tmp_path) as outbox:
+        assert waiting(outbox) == ids
