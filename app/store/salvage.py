@@ -42,12 +42,11 @@ def is_sound(path: Path, *, schema: str) -> bool:
             if finding != "ok":
                 return False
             known = database.execute(COLUMNS).fetchall()
-            if not known:
-                return True
-            if len(known) < COLUMNS_MIN or known != _columns(schema)[: len(known)]:
-                return False
-            database.execute("EXPLAIN INSERT INTO entries DEFAULT VALUES")  # whether it could be
-            return all(_row(columns) is not None for _, *columns in database.execute(ROWS))
+            # One that was only just made has no table yet.
+            return not known or (
+                _is_described(database, known, schema)
+                and all(_row(columns) is not None for _, *columns in database.execute(ROWS))
+            )
     except UnicodeDecodeError:  # of SQLite's own message, which quotes what is broken
         return False
     except sqlite3.DatabaseError as exc:
@@ -102,7 +101,15 @@ def _read(copy: Path) -> Iterator[tuple[int, Row]]:
                     yield number, row
 
 
-def _columns(schema: str) -> list[tuple[object, ...]]:
+def _is_described(database: sqlite3.Connection, known: list[object], schema: str) -> bool:
+    """Whether the table of entries is as it should be, and can be written to."""
+    if len(known) < COLUMNS_MIN or known != _columns(schema)[: len(known)]:
+        return False
+    database.execute("EXPLAIN INSERT INTO entries DEFAULT VALUES")
+    return True
+
+
+def _columns(schema: str) -> list[object]:
     """What the columns of a sound file are, in order: name, type and constraints of each."""
     with closing(sqlite3.connect(":memory:")) as database:
         database.executescript(schema)
