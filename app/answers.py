@@ -11,6 +11,7 @@ import orjson
 
 from app.errors import UpstreamBrokenError
 from app.jsontext import Json
+from app.margins import gaps, margin_of
 from app.records import Usage
 from app.wire import FINISH_REASONS
 
@@ -50,6 +51,7 @@ class Answer:
     usage: Usage | None = None
     _text: list[str] = field(default_factory=list)
     _refusal: list[str] = field(default_factory=list)
+    _gaps: list[float] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -58,6 +60,10 @@ class Answer:
     @property
     def refusal(self) -> str:
         return "".join(self._refusal)
+
+    @property
+    def margin(self) -> float | None:
+        return margin_of(self._gaps)
 
     @property
     def empty(self) -> bool:
@@ -75,6 +81,8 @@ class Answer:
 
     def _add_choice(self, choice: Json) -> None:
         self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        if logprobs := choice.get("logprobs"):
+            self._gaps.extend(gaps(logprobs))
         said = choice.get("delta") or choice.get("message") or {}
         if text := said.get("content"):
             self._text.append(text)

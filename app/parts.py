@@ -29,6 +29,7 @@ from app.judge.checks import CHECKS
 from app.judge.llm import LlmJudge
 from app.lessons import Teacher
 from app.mode import Mode
+from app.planning.prefilter import Prefilter
 from app.policies import build_policies
 from app.policy import Policy
 from app.prices import doubts, price_of
@@ -207,6 +208,7 @@ def build_parts(settings: Settings) -> Parts:
         abstainer=Abstainer(
             settings.abstain.below, settings.abstain.action == "refuse", settings.abstain.explore
         ),
+        prefilter=Prefilter(settings.judge.skip_surest),
     )
     mode = Mode(settings.mode, settings.shadow, ladder=ladder, tracker=tracker)
     metrics.watch_mode(lambda: mode.name)

@@ -22,12 +22,16 @@ from app.tiers import TierLadder
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Have this tier answer. `live`: its answer will be served whatever happens, so let it flow."""
+    """Have this tier answer. `live`: its answer will be served whatever happens, so let it flow.
+
+    `scored`: have it say how likely its words were, where it can.
+    """
 
     tier: str
     arrived: Arrival
     live: bool = False
     start: Start | None = None
+    scored: bool = False
 
 
 @dataclass(frozen=True, slots=True)

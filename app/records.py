@@ -95,10 +95,9 @@ class Attempt:
 
     `outcome` is `cancelled` until something better is known; `censored` means cut by the client's
     own token cap (or a content filter), `truncated` by the model's: neither teaches about quality.
-    `live`: it was sent while it came, so it could not be refused. `dropped`: parameters of the
-    client's that this tier did not get. `final_answer` is a digest of what the answer boils down
-    to, for comparing tiers. `reused`: it was paid for by the request that this one is a trial of.
-    `cost_usd` is None where it is unknown, and 0 where the provider refused before it did any work.
+    `live`: it was sent while it came, so it could not be refused. `dropped`: parameters that this
+    tier did not get. `final_answer` is a digest of what the answer boils down to; `margin` how sure
+    of its words the model was. `reused`: the request whose trial this is has paid for it.
     """
 
     tier: str
@@ -109,6 +108,7 @@ class Attempt:
     error: str | None = None
     finish_reason: str | None = None
     final_answer: str | None = None
+    margin: float | None = None
     dropped: tuple[str, ...] = ()
     reused: bool = False
     verdicts: list[Verdict] = field(default_factory=list)

@@ -18,7 +18,6 @@ from app.asking import accounted
 from app.audience import teaches
 from app.clock import Clock
 from app.conversations import Conversations
-from app.embedder import features, task_key
 from app.errors import DeadlineError, GatewayError, UpstreamError, UpstreamTimeoutError
 from app.events import Chunk, Event, Order, Settled
 from app.generator import Generator
@@ -26,7 +25,9 @@ from app.jsontext import Json
 from app.judge import Judge
 from app.judge.examine import examine
 from app.lessons import Served
+from app.margins import asking_for_logprobs, drop_logprobs
 from app.planning.climb import best_ended
+from app.planning.prefilter import Prefilter
 from app.policy import Accept, Action, Ask, Context, Stop
 from app.policy import Judge as JudgeAction
 from app.recorder import RecordSink
@@ -35,7 +36,7 @@ from app.retriever import Retriever
 from app.reuse import is_reused
 from app.tailor import left_out
 from app.tiers import TierLadder
-from app.underway import NO_TIME, Run
+from app.underway import NO_TIME, Run, new_record
 from app.wire import ChatRequest
 
 
@@ -57,6 +58,7 @@ class Transmission:
         max_calls: int,
         keep_text: Callable[[ChatRequest], str | None],
         abstainer: Abstainer = NEVER,
+        prefilter: Prefilter | None = None,
     ) -> None:
         self.ladder = ladder
         self._retriever = retriever
@@ -70,6 +72,7 @@ class Transmission:
         self.max_calls = max_calls
         self._keep_text = keep_text
         self._abstainer = abstainer
+        self._prefilter = prefilter or Prefilter()
 
     async def run(self, order: Order) -> AsyncGenerator[Event, None]:
         """Serve one request; leaves exactly one record, however it ends.
@@ -110,25 +113,8 @@ class Transmission:
         return run.record, await self._context(run)
 
     def _begin(self, order: Order) -> Run:
-        request = order.request
-        record = Record(
-            id=order.id,
-            time_s=self._clock.time_s(),
-            tenant=order.tenant,
-            principal=order.principal,
-            kind=order.kind,
-            policy=order.policy.name,
-            policy_version=order.policy.version,
-            ladder=self.ladder.names,
-            eligible=order.ladder.names,
-            task=task_key(request),
-            features=features(request),
-            learn=request.extension.learn and order.kind == "routed" and not request.bound,
-            stream=request.stream,
-            text=self._keep_text(request),
-            trial_of=order.trial_of,
-            trace=order.trace,
-        )
+        record = new_record(order, self.ladder.names, self._clock.time_s())
+        record.text = self._keep_text(order.request)
         return Run(order, record, self._clock.monotonic_s())
 
     def _relabel(self, run: Run) -> None:
@@ -179,6 +165,7 @@ class Transmission:
         """The policy's word, unless time or calls are used up: then the best there is."""
         attempts = run.record.attempts
         action = run.order.policy.next(context, attempts)
+        action = self._prefilter.heed(action, attempts, context)
         if isinstance(action, Accept | Stop):
             return action
         if self._clock.monotonic_s() >= run.deadline_s:
@@ -200,7 +187,9 @@ class Transmission:
         run.answers.append(answer)
         run.calls += 1
         started_s = self._clock.monotonic_s()
-        source = self._generator.generate(tier, request, run.order.tenant)
+        scored = ask.scored or self._prefilter.on
+        sent = asking_for_logprobs(request, tier) if scored else request
+        source = self._generator.generate(tier, sent, run.order.tenant)
         limit_s = started_s + (tier.timeouts.total_s or math.inf)
         try:
             with accounted(tier, attempt, answer, self._clock):
@@ -212,6 +201,8 @@ class Transmission:
                             attempt.first_byte_s = self._clock.monotonic_s() - started_s
                         attempt.live = run.live = ask.live and request.stream
                         answer.add(chunk, keep=not run.live)
+                        if sent is not request:
+                            drop_logprobs(chunk)
                         if run.live:
                             yield Chunk(chunk)
                 examine(attempt, answer, request, compared=run.record.kind == "routed")
@@ -292,6 +283,7 @@ class Transmission:
             record.latency_s = self._clock.monotonic_s() - run.started_s
             taught = teaches(record)
             run.acknowledged = self._recorder.submit(record, run.vector if taught else None)
+            self._prefilter.note(record)
             self._afterwards.audience.show(record, run.order.policy)
             if run.acknowledged and record.outcome == "answered":
                 self._afterwards.submit(Served(run.order, record, run.answers, run.judge_later))

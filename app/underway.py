@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from app.answers import Answer
 from app.drain import was_ended
+from app.embedder import features, task_key
 from app.errors import DeadlineError, GatewayError, ShuttingDownError, UpstreamError, soonest_cured
 from app.events import Order
 from app.records import Record, Vector
@@ -54,3 +55,25 @@ class Run:
         if "deadline" in self.record.degraded or not self.failures:
             return DeadlineError(NO_TIME)
         return soonest_cured(self.failures)
+
+
+def new_record(order: Order, ladder: tuple[str, ...], time_s: float) -> Record:
+    """What is known of a request before anything is done for it."""
+    request = order.request
+    return Record(
+        id=order.id,
+        time_s=time_s,
+        tenant=order.tenant,
+        principal=order.principal,
+        kind=order.kind,
+        policy=order.policy.name,
+        policy_version=order.policy.version,
+        ladder=ladder,
+        eligible=order.ladder.names,
+        task=task_key(request),
+        features=features(request),
+        learn=request.extension.learn and order.kind == "routed" and not request.bound,
+        stream=request.stream,
+        trial_of=order.trial_of,
+        trace=order.trace,
+    )

@@ -17,6 +17,7 @@ def examine(
     An answer cut by the client's own cap, or by a content filter, is what was asked for: it is not
     checked, and says nothing about quality.
     """
+    attempt.margin = answer.margin
     attempt.finish_reason = answer.finish_reason
     attempt.final_answer = final_answer(answer) if compared else None
     capped = answer.finish_reason == "length" and request.token_cap is not None

@@ -10,6 +10,7 @@ from app.policies.cascade_routing import CascadeRouting
 from app.policies.emafusion import EmaFusion
 from app.policies.fixed import Always, Cascade, RandomStart
 from app.policies.llm_at import LlmAt
+from app.policies.margin import Margin
 from app.policies.own import own_policies
 from app.policies.target_error import TargetError
 from app.policies.value import Value
@@ -90,6 +91,7 @@ def build_policies(settings: Settings) -> dict[str, Policy]:
             judge=by,
             lessons=settings.target_error.lessons,
         ),
+        Margin(escalate_share=settings.margin.escalate_share),
         Cascade(by or "next"),
         RandomStart(by or "next"),
         *(Always(tier.name) for tier in settings.tiers),

@@ -7,26 +7,10 @@ from typing_extensions import override
 
 from app.planning.affinity import goes_live
 from app.planning.climb import climb, judge_rule
+from app.planning.unlearning import Unlearning
 from app.policy import Action, Ask, Context
-from app.records import Attempt, Labels, Lessons, Record, Start
+from app.records import Attempt, Start
 from app.tiers import TierLadder
-
-
-class Unlearning:
-    """What policies that learn nothing have in common."""
-
-    __slots__ = ()
-
-    def lessons(self, context: Context) -> Lessons | None:
-        """None: it does not learn."""
-        return None
-
-    def label(self, record: Record) -> Labels:
-        """Nothing: it does not learn."""
-        return {}
-
-    def observe(self, record: Record) -> None:
-        """Nothing: it does not learn."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The command line of a replay: its options, and how they become recordings, a judge and a plan."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -10,7 +11,7 @@ from app.replay.experiment import Plan, Progress, planned, run_plan
 from app.replay.ladders import choose_models
 from app.replay.own import OwnReport, evaluate, is_export, read_export
 from app.replay.picture import draw
-from app.replay.policies import build_policy, parse_choice, parse_choices
+from app.replay.policies import Choice, build_policy, parse_choice, parse_choices
 from app.replay.pool import Pooled, pool, to_json
 from app.replay.recordings import Recording, read_recordings, with_all
 from app.replay.report import ReplayReport
@@ -117,6 +118,7 @@ class Replay:
             embedder=build_embedder(EmbedderSection()),
         )
         choices = parse_choices(given.policy or ["llm_at", "value"], self.course.tiers)
+        _check_margins(choices, shared)
         self.plan = Plan(
             choices,
             orders=given.orders,
@@ -132,6 +134,16 @@ class Replay:
         ground = Ground(self.course, await vectors(self.course))
         replayed = await run_plan(ground, self.plan, progress)
         return build_report(self.course, ground.vectors, replayed, self._frame)
+
+
+def _check_margins(choices: Sequence[Choice], recordings: Sequence[Recording]) -> None:
+    """Errors: SettingsError, where a policy goes by what was not recorded."""
+    wanted = any(choice.name == "margin" for choice in choices)
+    if wanted and not any(a.margin is not None for r in recordings for a in r.answers.values()):
+        raise SettingsError(
+            "--policy margin: no answer here has a `margin`, by which it goes; record one an "
+            "answer (from -1 to 1), or leave this policy out"
+        )
 
 
 def is_own(given: argparse.Namespace) -> bool:

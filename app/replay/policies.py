@@ -45,6 +45,7 @@ DIALS: Mapping[str, Dial] = {
     "emafusion": Dial("emafusion", "quality_per_dollar", _VALUE.values),
     "cascade_routing": Dial("cascade_routing", "quality_per_dollar", _VALUE.values),
     "target_error": Dial("target_error", "error", (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)),
+    "margin": Dial("margin", "escalate_share", tuple(at / 10 for at in range(11))),
     "winrate": Dial("winrate", "strong_share", tuple(at / 10 for at in range(11))),
     GLOBAL: _VALUE,
     **{f"value:{name}": Dial("value", name, ()) for name in ("usd_per_1000", "keep_quality")},
@@ -78,11 +79,12 @@ def parse_choice(text: str) -> Choice:
 
 
 ALL = "all"
-UNRANKED = frozenset({"cascade", "random"})
+UNRANKED = frozenset({"cascade", "random", "margin"})
+"""Not among `all`: what learns nothing, and what needs token probabilities to be recorded."""
 
 
 def parse_choices(texts: Sequence[str], tiers: Sequence[Tier]) -> tuple[Choice, ...]:
-    """The choices, each once; `all` is every policy that learns, `value` first.
+    """The choices, each once; `all` is every policy but `UNRANKED`, `value` first.
 
     Errors: SettingsError.
     """

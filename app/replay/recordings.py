@@ -37,7 +37,10 @@ class RecordedVerdict(BaseModel):
 
 
 class RecordedAnswer(BaseModel):
-    """One model's answer. `answer` is what it boils down to; `correct` is for the figures only."""
+    """One model's answer. `answer` is what it boils down to; `correct` is for the figures only.
+
+    `margin`: by how much its least sure tokens were likelier than the next ones, from -1 to 1.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -49,6 +52,7 @@ class RecordedAnswer(BaseModel):
     completion_tokens: Count | None = None
     latency_s: Amount = 0.0
     abstained: bool = False
+    margin: Annotated[float, Field(ge=-1, le=1)] | None = None
     judge: RecordedVerdict | None = None
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from math import log
 from typing import Protocol
 
 from app.answers import Answer
@@ -104,12 +105,21 @@ class RecordedGenerator:
                 {
                     "index": 0,
                     "message": {"role": "assistant", "content": said(answer)},
+                    "logprobs": _logprobs(answer.margin),
                     "finish_reason": "stop",
                 }
             ],
             "usage": usage
             and {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens},
         }
+
+
+def _logprobs(margin: float | None) -> Json | None:
+    """One token of this margin; None where none was recorded."""
+    if margin is None:
+        return None
+    words = [{"logprob": log(max(chance, 1e-9))} for chance in ((1 + margin) / 2, (1 - margin) / 2)]
+    return {"content": [{"top_logprobs": words}]}
 
 
 def said(answer: RecordedAnswer) -> str:

@@ -18,6 +18,7 @@ from app.settings.policies import (
     BenchmarkSection,
     CascadeRoutingSection,
     EmaFusionSection,
+    MarginSection,
     TargetErrorSection,
     WinrateSection,
 )
@@ -117,6 +118,7 @@ class JudgeSection(Section):
 
     `arbiter` decides where a lesson's answer differs from the served one. Of `canary_every` of a
     judge's verdicts, one is followed by another on an answer known to be wrong; 0: never.
+    `skip_surest`: the share of each tier's answers, those it was surest of, that need no verdict.
     """
 
     by: str | None = None
@@ -124,6 +126,7 @@ class JudgeSection(Section):
     max_tokens: Annotated[int, Field(ge=16)] = 4096
     timeout_s: Positive = 60.0
     canary_every: Annotated[int, Field(ge=0)] = 500
+    skip_surest: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Stream(Section):
@@ -199,6 +202,7 @@ class Settings(BaseSettings):
     benchmark: BenchmarkSection = BenchmarkSection()
     emafusion: EmaFusionSection = EmaFusionSection()
     winrate: WinrateSection = WinrateSection()
+    margin: MarginSection = MarginSection()
     target_error: TargetErrorSection = TargetErrorSection()
     cascade_routing: CascadeRoutingSection = CascadeRoutingSection()
     abstain: AbstainSection = AbstainSection()

@@ -88,6 +88,12 @@ class WinrateSection(Section):
             raise ValueError(f"winrate: {weak!r} is not below {strong!r}")
 
 
+class MarginSection(Section):
+    """Of each tier's answers this share, those it was least sure of, are passed on to the next."""
+
+    escalate_share: Fraction = 0.3
+
+
 class TargetErrorSection(Section):
     """Of a tier's accepted answers at most `error` are wrong, with this `confidence`."""
 

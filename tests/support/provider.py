@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from math import log
 from typing import Any, TypeAlias
 
 import orjson
@@ -19,7 +20,10 @@ Json: TypeAlias = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Says:
-    """An answer. A stream sends it in `pieces`; `gate` holds everything after the first back."""
+    """An answer. A stream sends it in `pieces`; `gate` holds everything after the first back.
+
+    `margin`: by how much its one token was the likelier, told to whoever asks for logprobs.
+    """
 
     text: str = "ok"
     pieces: Sequence[str] | None = None
@@ -28,6 +32,7 @@ class Says:
     usage: tuple[int, int] | None = (100, 50)
     delay_s: float = 0.0
     gate: asyncio.Event | None = None
+    margin: float | None = None
     extra: Json = field(default_factory=dict)
 
 
@@ -213,6 +218,7 @@ async def _plain(says: Says, call: Call, send: Send) -> None:
     if says.tool_calls:
         message["tool_calls"] = list(says.tool_calls)
     choice = {"index": 0, "message": message, "finish_reason": says.finish}
+    choice["logprobs"] = _logprobs(says, call)
     if says.gate is not None:
         await says.gate.wait()
     body = {**_head(call, "chat.completion"), **says.extra, "choices": [choice]}
@@ -232,16 +238,27 @@ async def _stream(says: Says, call: Call, send: Send) -> None:
     deltas: list[Json] = [{"role": "assistant", "content": ""}]
     deltas += [{"content": piece} for piece in says.pieces or [says.text] if piece]
     deltas += [{"tool_calls": [{"index": i, **c}]} for i, c in enumerate(says.tool_calls)]
+    told = _logprobs(says, call)
     for number, delta in enumerate(deltas):
         if number == 2 and says.gate is not None:
             await says.gate.wait()
-        await event([{"index": 0, "delta": delta, "finish_reason": None}])
+        logprobs = told if number == 1 else None
+        await event([{"index": 0, "delta": delta, "finish_reason": None, "logprobs": logprobs}])
     if says.finish is not None:
         await event([{"index": 0, "delta": {}, "finish_reason": says.finish}])
         if says.usage is not None and call.body.get("stream_options", {}).get("include_usage"):
             await event([], usage=_usage(says))
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n", "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+def _logprobs(says: Says, call: Call) -> Json | None:
+    if says.margin is None or not call.body.get("logprobs"):
+        return None
+    words = [
+        {"token": t, "logprob": log(0.5 + s * says.margin / 2)} for t, s in (("a", 1), ("b", -1))
+    ]
+    return {"content": [{**words[0], "top_logprobs": words}]}
 
 
 def _head(call: Call, kind: str) -> Json:
