@@ -133,7 +133,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         parts.tracker, settings.policy, version("autoshift"), settings.simulated, parts.told_mode
     )
     for application, keeper in ((app, gate), (admin, admin_gate)):
-        keeper.add_all(application, ops_router(recorder, parts.metrics, parts.vitals.look, drain))
+        ops = ops_router(recorder, parts.limiter, parts.metrics, parts.vitals.look, drain)
+        keeper.add_all(application, ops)
         usual = None if application is app else EVERYBODY
         keeper.add_all(application, dashboard_router(figures, usual=usual))
         guard(application, settings.server, new_id, keyed=not keyring().empty)

@@ -126,8 +126,6 @@ def build_parts(settings: Settings) -> Parts:
     catalogue = Catalogue(
         ladder=ladder, policies=policies, default=settings.policy, aliases=settings.aliases
     )
-    password = secret(settings.limits.password_env, wanted_by="limits")
-    limiter = build_limiter(settings.limits.url, password)
     clock = SystemClock()
     transport = build_transport(settings)
     embedder = build_embedder(settings.embedder)
@@ -140,6 +138,8 @@ def build_parts(settings: Settings) -> Parts:
     metrics = Metrics(
         tiers=ladder.names, policies=policies, checks=CHECKS, version=version("autoshift")
     )
+    password = secret(settings.limits.password_env, wanted_by="limits")
+    limiter = build_limiter(settings.limits.url, password, metrics.traffic.limited)
     rng = Random(settings.seed)  # noqa: S311 - chooses tiers and waits, guards nothing
     budget = RetryBudget(settings.retries, clock, rng)
     exchange = build_exchange(settings, transport, budget, metrics.traffic, clock)

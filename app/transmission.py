@@ -280,6 +280,8 @@ class Transmission:
         """Hand the record over, once; what teaches nothing is kept without its vector."""
         if run.acknowledged is None:
             record = run.record
+            if not run.order.purse.counted:
+                run.degrade("limiter")
             record.latency_s = self._clock.monotonic_s() - run.started_s
             taught = teaches(record)
             run.acknowledged = self._recorder.submit(record, run.vector if taught else None)

@@ -20,13 +20,17 @@ SHORT = 16
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever asks: the name of the key, its tenant, and what it may do."""
+    """Whoever asks: the name of the key, its tenant, and what it may do.
+
+    `counted`: this request counts against the key's rates, where it has any.
+    """
 
     name: str = LOCAL
     tenant: str = LOCAL
     role: Role = "user"
     policy: str | None = None
     limits: KeyLimits = field(default_factory=KeyLimits)
+    counted: bool = True
 
     @property
     def principal(self) -> str | None:

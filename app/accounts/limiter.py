@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
@@ -38,6 +38,8 @@ CLOSED_MOST = 50_000
 AT_ONCE = 32
 """A server gets no more questions at once, each of which needs a connection."""
 OWED_MOST = 100_000
+LOOK_S = 5.0
+"""How often a server is looked at, so that whoever asks knows before a request has to."""
 DOWN = "what this key has used cannot be counted now, and it has a limit; ask again soon"
 
 _Found = TypeVar("_Found")
@@ -85,13 +87,22 @@ class Limiter:
     """Rates by the `limits` library's sliding window; sums that can be corrected on its storage.
 
     The library's windows cannot give back what was not used, and a sliding one weighs what it has
-    forgotten; so money is counted in parts of its span. Errors of every `async` method:
-    CountsDownError, within seconds, and at once for a second after that.
+    forgotten; so money is counted in parts of its span. What is counted is called by its limit, a
+    colon, and whose it is. `is_down`: the server did not answer last.
+
+    Errors of every `async` method: CountsDownError, within seconds, and at once for a second after.
     """
 
     def __init__(
-        self, storage: Storage | None = None, close: Callable[[], Awaitable[None]] | None = None
+        self,
+        storage: Storage | None = None,
+        close: Callable[[], Awaitable[None]] | None = None,
+        *,
+        refused: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """`refused` is told the limit, each time that one refuses something."""
+        self.refused = refused
+        self.is_down = False
         self._close = close
         self._storage = storage or MemoryStorage()
         self._windows = SlidingWindowCounterRateLimiter(self._storage)
@@ -106,7 +117,10 @@ class Limiter:
     async def hit(self, name: str, per_minute: int) -> bool:
         """Count one; whether it was still within the limit, else it is not counted."""
         item = RateLimitItemPerMinute(per_minute)
-        return await self._asked(lambda: self._windows.hit(item, name))
+        is_within = per_minute > 0 and await self._asked(lambda: self._windows.hit(item, name))
+        if not is_within:
+            self.refused(_limit_in(name))
+        return is_within
 
     async def rate(self, name: str, per_minute: int) -> Stand:
         """How this rate stands."""
@@ -127,6 +141,7 @@ class Limiter:
             if await self._used(total, held.part) <= total.most:
                 return held
             await self._add(held, -amount)
+            self.refused(_limit_in(total.name))
             return None
 
     def settle(self, held: Held, amount: int) -> None:
@@ -145,7 +160,10 @@ class Limiter:
         """While a request is under way in this process: whether it is not one too many."""
         self._under_way[name] += 1
         try:
-            yield most is None or self._under_way[name] <= most
+            is_within = most is None or self._under_way[name] <= most
+            if not is_within:
+                self.refused("concurrent")
+            yield is_within
         finally:
             self._under_way[name] -= 1
 
@@ -162,19 +180,32 @@ class Limiter:
                 raise
 
     async def run(self) -> None:
-        """Make corrections as they fall due, until cancelled."""
+        """Make corrections as they fall due, and look after the server, until cancelled."""
+        if self._close is None:
+            await self._settle()
+            return
         try:
-            while True:
-                await self._owes.wait()
-                self._owes.clear()
-                try:
-                    await self.pay()
-                except CountsDownError:
-                    await asyncio.sleep(SILENCE_S)
-                    self._owes.set()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._settle())
+                tasks.create_task(self._look())
         finally:
-            if self._close is not None:
-                await self._close()
+            await self._close()
+
+    async def _settle(self) -> None:
+        while True:
+            await self._owes.wait()
+            self._owes.clear()
+            try:
+                await self.pay()
+            except CountsDownError:
+                await asyncio.sleep(SILENCE_S)
+                self._owes.set()
+
+    async def _look(self) -> None:
+        while True:
+            with suppress(CountsDownError):
+                await self._asked(lambda: self._storage.get("looked"))
+            await asyncio.sleep(SILENCE_S if self.is_down else LOOK_S)
 
     async def _add(self, held: Held, amount: int) -> None:
         key, expiry_s = f"{held.total.name}:{held.part}", held.total.expiry_s
@@ -200,17 +231,29 @@ class Limiter:
             raise CountsDownError(DOWN)
         try:
             async with self._asking, asyncio.timeout(TIMEOUT_S):
-                return await ask()
+                found = await ask()
         except (StorageError, OSError, TimeoutError) as exc:
             self._silent_until_s = time.monotonic() + SILENCE_S
+            self.is_down = True
             logger.warning("the limits' server does not answer", extra={"why": repr(exc)[:200]})
             raise CountsDownError(DOWN) from exc
+        self.is_down = False
+        return found
 
 
-def build_limiter(url: str | None, password: SecretStr | None) -> Limiter:
+def _limit_in(name: str) -> str:
+    """The limit, as it is configured, whose use is counted under this name."""
+    return name.partition(":")[0]
+
+
+def build_limiter(
+    url: str | None,
+    password: SecretStr | None,
+    refused: Callable[[str], None] = lambda _: None,
+) -> Limiter:
     """In this process without a URL; else on that Redis or Valkey server, connected when used."""
     if url is None:
-        return Limiter()
+        return Limiter(refused=refused)
     # It brings Redis' client along, and that OpenTelemetry's SDK, which takes half a second.
     from limits.aio.storage.redis.redispy import RedispyBridge  # noqa: PLC0415
 
@@ -226,4 +269,4 @@ def build_limiter(url: str | None, password: SecretStr | None) -> Limiter:
     assert isinstance(storage, RedisStorage)  # noqa: S101 - the scheme says so
     assert isinstance(storage.bridge, RedispyBridge)  # noqa: S101 - the implementation says so
     client = cast("Redis", storage.bridge.get_connection())
-    return Limiter(storage, close=client.aclose)
+    return Limiter(storage, close=client.aclose, refused=refused)

@@ -43,7 +43,8 @@ Reason: TypeAlias = Literal["budget", "limits"]
 class Purse:
     """One request's. Without limits everything is allowed, and nothing is counted.
 
-    `most_usd` is the request's own bound. `why`, after a refusal: it as an error, and in a word.
+    `most_usd` is the request's own bound. `refusal` and `why`, after a refusal: it as an error, and
+    in a word. `counted`: every rate was; else they let pass, as their server was down.
     """
 
     limiter: Limiter | None = None
@@ -56,6 +57,7 @@ class Purse:
     asked_tokens: int | None = None
     refusal: GatewayError | None = None
     why: Reason = "budget"
+    counted: bool = True
     _spent_usd: float = 0.0
     _held_usd: float | None = None
     _held: list[Held] = field(default_factory=list)
@@ -83,13 +85,14 @@ class Purse:
             return True
         name, per_minute = self.escalations
         try:
-            return per_minute > 0 and await self.limiter.hit(name, per_minute)
+            return await self.limiter.hit(name, per_minute)
         except CountsDownError:
+            self.counted = False
             return True  # money is bounded apart
 
     def apart(self) -> "Purse":
         """The same limits, for what is done at the same time."""
-        return replace(self, _held_usd=None, _held=[], refusal=None)
+        return replace(self, _held_usd=None, _held=[], refusal=None, counted=True)
 
     def settle(self, cost_usd: float | None, usage: Usage | None) -> None:
         """What the last call cost after all."""
@@ -122,6 +125,7 @@ class Purse:
         except CountsDownError as exc:
             # A limit in money holds whatever happens; rates let pass what cannot be counted.
             self.refusal, self.why = exc, "limits"
+            self._note_refusal(exc.code)
         if self.refusal is None:
             self._held_usd = usd
             return True
@@ -135,6 +139,7 @@ class Purse:
         if self.most_usd is not None and usd is not None:
             left_usd = self.most_usd - self._spent_usd
             if usd > left_usd:
+                self._note_refusal("max_cost_usd")
                 return TooDearError(
                     f"{tier.name} could cost up to ${usd:.6f}, and ${left_usd:.6f} is left of "
                     "max_cost_usd; raise it, or give a smaller max_tokens",
@@ -154,6 +159,10 @@ class Purse:
             )
         return None
 
+    def _note_refusal(self, limit: str | None) -> None:
+        if self.limiter is not None:
+            self.limiter.refused(limit or "")
+
     async def _limited(self, total: Total, amount: int) -> Held | None:
         assert self.limiter is not None  # noqa: S101 - there are limits
         held = await self.limiter.lay_aside(total, amount)
@@ -165,6 +174,7 @@ class Purse:
         try:
             return await self._limited(total, tokens) is not None
         except CountsDownError:
+            self.counted = False
             return True
 
 
@@ -198,11 +208,12 @@ class Purses:
             tokens=tokens,
             escalations=None
             if escalations is None
-            else (f"escalations:{caller.name}", escalations),
+            else (f"escalations_per_minute:{caller.name}", escalations),
             most_usd=most_usd,
             output_tokens=self._output_tokens,
             judge_tokens=self._judge_tokens,
             asked_tokens=request.token_cap,
+            counted=caller.counted,
         )
 
     def bounded(self, caller: Caller, request: ChatRequest) -> ChatRequest:
@@ -244,7 +255,7 @@ def money_totals(caller: Caller) -> tuple[Total, ...]:
 def token_total(caller: Caller) -> Total | None:
     """The tokens this caller may use in a minute, if that is limited."""
     most = caller.limits.tokens_per_minute
-    return None if most is None else Total(f"tokens:{caller.name}", most, MINUTE_S)
+    return None if most is None else Total(f"tokens_per_minute:{caller.name}", most, MINUTE_S)
 
 
 def nano(usd: float) -> int:

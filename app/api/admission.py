@@ -1,5 +1,7 @@
 """A key's limits at the door: requests a minute, and at once; how they stand, as headers."""
 
+from dataclasses import replace
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.accounts.keyring import Caller
@@ -11,6 +13,9 @@ from app.settings.keys import KeyLimits
 
 UNLIMITED = KeyLimits()
 SOON_S = 1.0
+ADMITTED = "autoshift.caller"
+"""Where a request's scope says who was let in."""
+DEGRADED = b"x-autoshift-degraded"
 
 
 class Admission:
@@ -23,14 +28,18 @@ class Admission:
         self, app: ASGIApp, caller: Caller, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Errors: RateLimitedError, before the route has seen the request."""
+        scope[ADMITTED] = caller
         if caller.limits == UNLIMITED or scope["method"] == "GET":
             await app(scope, receive, send)
             return
+        counted = True
 
         async def send_told(message: Message) -> None:
             if message["type"] == "http.response.start":
-                told = raw_headers(await self._told(caller))
-                message["headers"] = [*message["headers"], *told]
+                told = await self._told(caller)
+                if not counted and all(name != DEGRADED for name, _ in message["headers"]):
+                    told[DEGRADED.decode()] = "limiter"
+                message["headers"] = [*message["headers"], *raw_headers(told)]
             await send(message)
 
         concurrent = caller.limits.concurrent
@@ -41,24 +50,30 @@ class Admission:
                     retry_after_s=SOON_S,
                     limits=await self._told(caller),
                 )
-            await self._count(caller)
+            counted = await self._count(caller)
+            scope[ADMITTED] = replace(caller, counted=counted)
             await app(scope, receive, send_told)
 
-    async def _count(self, caller: Caller) -> None:
+    async def _count(self, caller: Caller) -> bool:
+        """Whether it is; where nobody can count, to serve too many harms less than to serve none.
+
+        Errors: RateLimitedError.
+        """
         per_minute = caller.limits.requests_per_minute
         if per_minute is None:
-            return
+            return True
         try:
             counted = await self._limiter.hit(_rate_of(caller), per_minute)
             stand = None if counted else await self._limiter.rate(_rate_of(caller), per_minute)
         except CountsDownError:
-            return  # to serve too many does less harm than to serve nobody
+            return False
         if stand is not None:
             raise RateLimitedError(
                 f"this key may ask {per_minute} times a minute; wait a little",
                 retry_after_s=max(SOON_S, stand.reset_s),
                 limits=await self._told(caller),
             )
+        return True
 
     async def _told(self, caller: Caller) -> dict[str, str]:
         """Source: OpenAI's rate limit headers."""
@@ -76,7 +91,7 @@ class Admission:
 
 
 def _rate_of(caller: Caller) -> str:
-    return f"requests:{caller.name}"
+    return f"requests_per_minute:{caller.name}"
 
 
 def _headers(what: str, stand: Stand) -> dict[str, str]:

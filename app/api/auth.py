@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.accounts.keyring import Caller, Keyring
 from app.accounts.limiter import Limiter
-from app.api.admission import Admission
+from app.api.admission import ADMITTED, Admission
 from app.errors import PermissionDeniedError, UnknownKeyError
 from app.settings.keys import Role
 
@@ -34,7 +34,6 @@ _MAY: Mapping[Right, frozenset[Role]] = {
     "user": frozenset({"user", "admin"}),
     "admin": frozenset({"admin"}),
 }
-_CALLER = "autoshift.caller"
 
 
 class Gate:
@@ -98,13 +97,12 @@ class Guarded:
             )
         if caller.role not in _MAY[self.right]:
             raise PermissionDeniedError(f"this is not for keys with the role {caller.role!r}")
-        scope[_CALLER] = caller
         await self._admission.serve(self._app, caller, scope, receive, send)
 
 
 def caller_of(scope: Scope) -> Caller:
     """Who was let in."""
-    caller = scope[_CALLER]
+    caller = scope[ADMITTED]
     assert isinstance(caller, Caller)  # noqa: S101 - nothing else is put there
     return caller
 

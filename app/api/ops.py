@@ -5,13 +5,18 @@ from collections.abc import Awaitable, Callable
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
+from app.accounts.limiter import Limiter
 from app.drain import Drain
 from app.recorder import Recorder
 from app.telemetry.metrics import Metrics
 
 
 def ops_router(
-    recorder: Recorder, metrics: Metrics, look: Callable[[], Awaitable[None]], drain: Drain
+    recorder: Recorder,
+    limiter: Limiter,
+    metrics: Metrics,
+    look: Callable[[], Awaitable[None]],
+    drain: Drain,
 ) -> APIRouter:
     """Cheap answers that never touch a provider; `look` sees what there is to tell."""
     router = APIRouter()
@@ -33,6 +38,7 @@ def ops_router(
             "outbox": recorder.outbox_state,
             "outbox_entries": recorder.backlog,
             "records_refused": recorder.refused,
+            "limiter": "down" if limiter.is_down else "up",
         }
         return JSONResponse(body, status_code=200 if ready else 503)
 

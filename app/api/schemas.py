@@ -260,9 +260,12 @@ SCHEMAS: Json = {
     ),
     "Ready": object_of(
         ["status", "recorder", "store", "outbox_entries"],
-        status={"enum": ["ready", "not ready"]},
+        status={"enum": ["ready", "not ready", "draining"]},
         recorder={"enum": ["alive", "dead"]},
         store={"enum": ["up", "down"]},
+        outbox={"enum": ["taking", "unsynced", "refusing"]},
         outbox_entries=INTEGER,
+        records_refused=INTEGER,
+        limiter={"enum": ["up", "down"]},
     ),
 }

@@ -40,7 +40,7 @@ MODES = ("route", "shadow", "canary", "returned")
 PHASES = frozenset({"embed", "search", "judge"})
 REASONS = frozenset(
     {"store", "embedder", "judge", "outbox", "tier", "deadline", "max_calls", "shed"}
-    | {"budget", "limits", "escalations", "abstained"}
+    | {"budget", "limits", "limiter", "escalations", "abstained"}
 )
 
 _WATCHED: dict[Watched, str] = {

@@ -30,6 +30,7 @@ class Traffic(Collector):
             "upstream_failovers", "Failures after which the tier's next one was asked.", "upstream"
         )
         self._sheds = counter("sheds", "What was turned away: too much was in flight.", "what")
+        self._limited = counter("limited", "What a limit refused.", "limit")
         registry.register(self)
 
     def watch(
@@ -58,6 +59,10 @@ class Traffic(Collector):
     def shed(self, what: str) -> None:
         """A request, or a lesson, was turned away."""
         self._sheds.labels(what).inc()
+
+    def limited(self, limit: str) -> None:
+        """A limit refused a request, or one of its calls; it is called as it is configured."""
+        self._limited.labels(limit).inc()
 
     @override
     def collect(self) -> Iterator[GaugeMetricFamily]:

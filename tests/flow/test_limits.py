@@ -11,7 +11,7 @@ from openai import AsyncOpenAI, RateLimitError
 from app.errors import SettingsError
 from app.main import create_app
 from app.settings.configuration import build_settings
-from tests.support.gateway import Gateway, Json, configuration, gateway, until
+from tests.support.gateway import Gateway, Json, configuration, gateway, metric, until
 from tests.support.keys import SECRETS, bearer, keys_in
 from tests.support.provider import INVALID, Says, provider
 from tests.support.redis import PASSWORD, needs_redis, redis
@@ -179,6 +179,8 @@ async def test_requests_at_once_are_limited(
             await until(lambda: gate.provider.open == 2)
             refused = await gate.ask(headers=bearer("a-1"), model="small")
             assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+            text = (await gate.http.get("/metrics", headers=bearer("prom"))).text
+            assert metric(text, "autoshift_limited_total", limit="concurrent") == 1
             assert await ask("a-2") == 200
             assert held.gate is not None
             held.gate.set()
@@ -301,9 +303,20 @@ async def test_without_its_server_rates_are_not_limited_and_money_is_not_spent(
         limits = {"url": server.url, "password_env": "REDIS_PASSWORD"}
         async with gateway(tmp_path, keys=keys, limits=limits) as gate:
             assert (await gate.ask(headers=bearer("b-1"), max_tokens=9)).status_code == 200
+            assert await counts_are(gate, "up")
             await server.stop()
-            for _ in range(3):
-                assert (await gate.ask(headers=bearer("a-1"))).status_code == 200
+            await until(lambda: counts_are(gate, "down"), 10)
+            assert (await gate.http.get("/readyz")).status_code == 200
+            for more in ({}, {"stream": True}, {"model": "small"}):
+                reply = await gate.ask(headers=bearer("a-1"), **more)
+                assert reply.status_code == 200
+                assert reply.headers["x-autoshift-degraded"] == "limiter"
+            told = await gate.http.post("/v1/feedback", json={}, headers=bearer("a-1"))
+            assert told.headers["x-autoshift-degraded"] == "limiter"
+            reply = await gate.ask(headers=bearer("a-2"))
+            assert reply.headers["x-autoshift-degraded"] == "none"
+            text = (await gate.http.get("/metrics", headers=bearer("prom"))).text
+            assert metric(text, "autoshift_degraded_requests_total", reason="limiter") == 3
             refused = await gate.ask(headers=bearer("b-1"), max_tokens=9)
             assert (refused.status_code, refused.json()["error"]["code"]) == (
                 503,
@@ -317,3 +330,70 @@ async def test_without_its_server_rates_are_not_limited_and_money_is_not_spent(
                 return reply.status_code == 200
 
             await until(is_served)
+            await until(lambda: counts_are(gate, "up"))
+            text = (await gate.http.get("/metrics", headers=bearer("prom"))).text
+            assert metric(text, "autoshift_limited_total", limit="limits_unavailable") >= 1
+
+
+async def counts_are(gate: Gateway, state: str) -> bool:
+    return bool((await gate.http.get("/readyz")).json()["limiter"] == state)
+
+
+@needs_redis
+async def test_a_server_that_comes_back_counts_escalations_and_tokens_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_PASSWORD", PASSWORD)
+    some = {"escalations_per_minute": 1, "tokens_per_minute": 100_000}
+    async with redis(tmp_path) as server:
+        limits = {"url": server.url, "password_env": "REDIS_PASSWORD"}
+        keys = limited(monkeypatch, **some)
+        async with gateway(tmp_path, keys=keys, limits=limits) as gate:
+            gate.provider.verdicts("model-medium", INVALID)
+            await server.stop()
+            for _ in range(2):
+                reply = await gate.ask(headers=bearer("a-1"), model="auto:cascade")
+                assert reply.headers["x-autoshift-degraded"] == "limiter"
+                assert reply.headers["x-autoshift-tier"] == "medium"
+            await server.start()
+            await until(lambda: counts_are(gate, "up"), 10)
+            told = [
+                (await gate.ask(headers=bearer("a-1"), model="auto:cascade")).headers
+                for _ in range(2)
+            ]
+            assert [each["x-autoshift-degraded"] for each in told] == ["none", "escalations"]
+
+
+async def test_what_limits_refuse_is_counted_by_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = keys_in(
+        monkeypatch,
+        {
+            "a-1": {"limits": {"usd_per_day": 0.000001}},
+            "a-2": {"limits": {"tokens_per_minute": 1, "usd_per_hour": 5}},
+            "b-1": {"limits": {"requests_per_minute": 1, "escalations_per_minute": 0}},
+        },
+    )
+    async with gateway(tmp_path, keys=keys) as gate:
+        gate.provider.verdicts("model-medium", INVALID)
+        for name, status, more in (
+            ("a-1", 429, {"model": "small"}),
+            ("a-2", 429, {"model": "small"}),
+            ("b-1", 200, {"model": "auto:cascade"}),
+            ("b-1", 429, {}),
+            ("root", 400, {"model": "small", "autoshift": {"max_cost_usd": 1e-9}}),
+        ):
+            assert (await gate.ask(headers=bearer(name), **more)).status_code == status
+        text = (await gate.http.get("/metrics", headers=bearer("prom"))).text
+        for limit, count in (
+            ("usd_per_day", 1),
+            ("usd_per_hour", 0),
+            ("tokens_per_minute", 1),
+            ("requests_per_minute", 1),
+            ("escalations_per_minute", 1),
+            ("max_cost_usd", 1),
+            ("concurrent", 0),
+            ("limits_unavailable", 0),
+        ):
+            assert metric(text, "autoshift_limited_total", limit=limit) == count, limit

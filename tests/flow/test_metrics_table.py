@@ -21,6 +21,7 @@ pytestmark = pytest.mark.anyio
 README = Path(__file__).parents[2] / "README.md"
 FITS_NO_SCRIPT = {
     "autoshift_sheds_total",
+    "autoshift_limited_total",
     "autoshift_upstream_failovers_total",
     "autoshift_upstream_retries_total",
     "autoshift_unknown_costs_total",
