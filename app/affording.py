@@ -25,7 +25,8 @@ async def afford(action: Action, run: Run, ladder: TierLadder) -> Action:
             if action.against is not None:
                 answers.append(run.answers[action.against])
             by, request = ladder[action.by], run.order.request
-            possible = action if await purse.for_verdict(by, request, answers) else None
+            able = await purse.for_verdict(by, request, answers, action.samples or 1)
+            possible = action if able else None
             if possible is None:
                 run.degrade(purse.why)
     if possible is not None:

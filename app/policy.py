@@ -38,12 +38,14 @@ class Ask:
 class Judge:
     """Have the tier `by` say whether the answer of this attempt is valid.
 
-    With `against`: whether it and that attempt's come to the same.
+    With `against`: whether it and that attempt's come to the same. With `samples` `by` is the tier
+    that answered, and says so many times, each anew, whether it was right.
     """
 
     attempt: int
     by: str
     against: int | None = None
+    samples: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

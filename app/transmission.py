@@ -255,6 +255,8 @@ class Transmission:
         """Whether the answer is valid, or comes to the same as the one it is held against."""
         by, request = self.ladder[action.by], run.order.request
         answer = run.answers[action.attempt]
+        if action.samples is not None:
+            return await self._judge.verify(by, request, answer, action.samples)
         if action.against is None:
             return await self._judge.judge(by, request, answer)
         earlier = run.answers[action.against]

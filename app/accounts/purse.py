@@ -70,14 +70,20 @@ class Purse:
         tokens = request.prompt_tokens() + (self.asked_tokens or USUAL_OUTPUT_TOKENS)
         return await self._lay_aside(usd, tokens, tier)
 
-    async def for_verdict(self, by: Tier, request: ChatRequest, answers: Sequence[Answer]) -> bool:
-        """Whether this tier may judge these answers; if so, what that can cost is laid aside."""
+    async def for_verdict(
+        self, by: Tier, request: ChatRequest, answers: Sequence[Answer], samples: int = 1
+    ) -> bool:
+        """Whether this tier may judge these answers; if so, what that can cost is laid aside.
+
+        `samples`: how many times it is asked.
+        """
         if self._is_free:
             return True
         usd = None
         if self._counts_money:
             usd = worst_verdict_usd(by, request, answers, self.judge_tokens)
-        return await self._lay_aside(usd, request.prompt_tokens() + USUAL_OUTPUT_TOKENS, by)
+        tokens = samples * (request.prompt_tokens() + USUAL_OUTPUT_TOKENS)
+        return await self._lay_aside(None if usd is None else samples * usd, tokens, by)
 
     async def may_escalate(self) -> bool:
         """Whether a tier above may be asked; if so, that is counted."""

@@ -47,6 +47,13 @@ class Judge(Protocol):
         """The verdict; `valid` is None where the judge failed or babbled. Errors: none."""
         ...
 
+    async def verify(self, by: Tier, request: ChatRequest, answer: Answer, samples: int) -> Verdict:
+        """What the tier that answered says of its answer, asked so many times.
+
+        `confidence` is the share of what could be read that says it is correct. Errors: none.
+        """
+        ...
+
     async def compare(
         self, by: Tier, request: ChatRequest, first: Answer, second: Answer
     ) -> Comparison:

@@ -3,9 +3,9 @@
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from app.answers import Answer
 from app.errors import UpstreamError
@@ -13,7 +13,8 @@ from app.jsontext import Json
 from app.judge import Comparison
 from app.judge.comparing import comparison_body, read_comparison
 from app.judge.prompt import Task, prompt_body
-from app.records import Usage, Verdict
+from app.judge.verifying import EVEN, confidence_of, verification_body
+from app.records import Usage, Verdict, total_usd
 from app.tiers import Tier
 from app.upstreams.turns import Exchange
 from app.wire import ChatRequest
@@ -46,9 +47,13 @@ TASK = Task(
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """What a judging tier said, and what that took. `error` is empty where it replied."""
+    """What a judging tier said, and what that took. `error` is empty where it replied.
+
+    `texts` has every choice's, where there are several.
+    """
 
     text: str
+    texts: tuple[str, ...]
     error: str
     usage: Usage | None
     cost_usd: float | None
@@ -84,6 +89,25 @@ class LlmJudge:
             latency_s=reply.latency_s,
         )
 
+    async def verify(self, by: Tier, request: ChatRequest, answer: Answer, samples: int) -> Verdict:
+        """As the protocol says: in one call, or in several where the provider gives one choice."""
+        body = verification_body(by, request, answer, self._max_tokens)
+        whole = samples > 1 and "n" not in by.drops
+        replies = [await self._ask(by, body | {"n": samples} if whole else body)]
+        missing = 0 if replies[0].error else samples - len(replies[0].texts)
+        replies += await asyncio.gather(*(self._ask(by, body) for _ in range(missing)))
+        confidence = confidence_of([text for reply in replies for text in reply.texts])
+        usages = [reply.usage for reply in replies]
+        return Verdict(
+            valid=None if confidence is None else confidence >= EVEN,
+            by=by.name,
+            reason=replies[0].reason(read=confidence is not None),
+            confidence=confidence,
+            usage=_total(usages),
+            cost_usd=total_usd([reply.cost_usd for reply in replies]),
+            latency_s=replies[0].latency_s + max((r.latency_s for r in replies[1:]), default=0.0),
+        )
+
     async def compare(
         self, by: Tier, request: ChatRequest, first: Answer, second: Answer
     ) -> Comparison:
@@ -106,6 +130,7 @@ class LlmJudge:
         """The tier's reply, in time. Errors: none; what went wrong is on the reply."""
         started_s = time.perf_counter()
         said = Answer()
+        texts: dict[int, str] = {}
         error, billable = "", True
         try:
             async with (
@@ -114,12 +139,15 @@ class LlmJudge:
             ):
                 async for chunk in chunks:
                     said.add(chunk)
+                    for choice in chunk["choices"]:
+                        texts[choice["index"]] = choice["message"].get("content") or ""
         except TimeoutError:
             error = "timeout"
         except UpstreamError as exc:
             error, billable = exc.code or "upstream_error", exc.billable
         return _Reply(
             text=said.text,
+            texts=tuple(texts.values()),
             error=error,
             usage=said.usage,
             cost_usd=by.cost_usd(said.usage) if billable else 0.0,
@@ -144,3 +172,9 @@ def read_verdict(text: str) -> bool | None:
             return VERDICTS.get(word)
         case _:
             return None
+
+
+def _total(usages: Sequence[Usage | None]) -> Usage | None:
+    """The sum, or None where a part is unknown."""
+    known = [astuple(usage) for usage in usages if usage is not None]
+    return None if None in usages else Usage(*map(sum, zip(*known, strict=True)))

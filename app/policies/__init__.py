@@ -4,6 +4,7 @@ from app.dials import DialName
 from app.embedder import build_embedder
 from app.learning.evaluations import embed_all, read_evaluations
 from app.planning.affinity import Voucher
+from app.policies.automix import AutoMix
 from app.policies.bandit import Bandit
 from app.policies.benchmark import Benchmark, Graded, graded
 from app.policies.cascade_routing import CascadeRouting
@@ -91,6 +92,13 @@ def build_policies(settings: Settings) -> dict[str, Policy]:
             judge=by,
             lessons=settings.target_error.lessons,
         ),
+        AutoMix(
+            samples=settings.automix.samples,
+            threshold=settings.automix.threshold,
+            variant=settings.automix.variant,
+            quality_per_dollar=_number(settings.automix.quality_per_dollar),
+            lessons=settings.automix.lessons,
+        ),
         Margin(escalate_share=settings.margin.escalate_share),
         Cascade(by or "next"),
         RandomStart(by or "next"),
@@ -105,7 +113,7 @@ def has_dial(policy: Policy, dial: DialName) -> bool:
     if isinstance(policy, Value):
         return True
     return dial == "quality_per_dollar" and isinstance(
-        policy, Bandit | Benchmark | CascadeRouting | EmaFusion
+        policy, AutoMix | Bandit | Benchmark | CascadeRouting | EmaFusion
     )
 
 

@@ -45,6 +45,7 @@ DIALS: Mapping[str, Dial] = {
     "emafusion": Dial("emafusion", "quality_per_dollar", _VALUE.values),
     "cascade_routing": Dial("cascade_routing", "quality_per_dollar", _VALUE.values),
     "target_error": Dial("target_error", "error", (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4)),
+    "automix": Dial("automix", "quality_per_dollar", _VALUE.values),
     "margin": Dial("margin", "escalate_share", tuple(at / 10 for at in range(11))),
     "winrate": Dial("winrate", "strong_share", tuple(at / 10 for at in range(11))),
     GLOBAL: _VALUE,

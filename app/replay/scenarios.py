@@ -62,6 +62,14 @@ class Overruled:
         valid = self.valid.get((recording.id, model))
         return known if valid is None or known.valid is None else replace(known, valid=valid)
 
+    def samples(self, recording: Recording, model: str, by: Tier, count: int) -> Verdict:
+        """As the protocol says; what is overruled is so without a doubt."""
+        known = self.verdicts.samples(recording, model, by, count)
+        valid = self.valid.get((recording.id, model))
+        if valid is None or known.valid is None:
+            return known
+        return replace(known, valid=valid, confidence=float(valid))
+
 
 def parse_scenarios(names: Iterable[str]) -> tuple[ScenarioName, ...]:
     """Each once, in order. Errors: SettingsError for an unknown one."""

@@ -9,6 +9,7 @@ from statistics import NormalDist
 from typing_extensions import override
 
 from app.errors import SettingsError
+from app.judge.verifying import EVEN
 from app.records import Verdict
 from app.replay.recordings import RecordedAnswer, Recording
 from app.tiers import Tier
@@ -63,6 +64,8 @@ class SimulatedVerdicts:
         self, recordings: Sequence[Recording], models: Sequence[str], rates: ErrorRates, seed: int
     ) -> None:
         self._valid: dict[tuple[str, str], bool] = {}
+        self._causes: dict[tuple[str, str], float] = {}
+        self._rates, self._seed = rates, seed
         for model in models:
             for right in (True, False):
                 alike = [r for r in recordings if r.answers[model].correct is right]
@@ -75,6 +78,25 @@ class SimulatedVerdicts:
             valid=self._valid[recording.id, model],
             by=by.name,
             cost_usd=own.cost_usd,
+            latency_s=own.latency_s,
+        )
+
+    def samples(self, recording: Recording, model: str, by: Tier, count: int) -> Verdict:
+        """So many draws that share what leads this judge astray and differ in chance.
+
+        Each costs and takes what an answer does; they are asked for at once.
+        """
+        own, rates = recording.answers[by.model], self._rates
+        cause = self._causes[recording.id, model]
+        right = recording.answers[model].correct
+        rng = _random(self._seed, recording.id, f"{model}\0samples")
+        words = [_accepts(cause, rng, rates, right=right) for _ in range(count)]
+        confidence = sum(words) / count
+        return Verdict(
+            valid=confidence >= EVEN,
+            by=by.name,
+            confidence=confidence,
+            cost_usd=count * own.cost_usd,
             latency_s=own.latency_s,
         )
 
@@ -91,14 +113,20 @@ class SimulatedVerdicts:
         ranked = sorted(
             recordings, key=lambda r: (_temptation(r, model, models), draws[r.id].random())
         )
-        shared = rates.correlation**0.5
-        own = (1 - rates.correlation) ** 0.5
         for rank, recording in enumerate(ranked):
             cause = _NORMAL.inv_cdf((rank + 0.5) / len(ranked))
-            latent = _NORMAL.cdf(shared * cause + own * draws[recording.id].gauss(0, 1))
             right = recording.answers[model].correct
-            accepted = latent < rates.accepts_right if right else latent > 1 - rates.accepts_wrong
-            self._valid[recording.id, model] = accepted
+            self._causes[recording.id, model] = cause
+            self._valid[recording.id, model] = _accepts(
+                cause, draws[recording.id], rates, right=right
+            )
+
+
+def _accepts(cause: float, rng: Random, rates: ErrorRates, *, right: bool) -> bool:
+    """One word: it errs where cause and chance together exceed the quantile of its rate."""
+    shared, own = rates.correlation**0.5, (1 - rates.correlation) ** 0.5
+    latent = _NORMAL.cdf(shared * cause + own * rng.gauss(0, 1))
+    return latent < rates.accepts_right if right else latent > 1 - rates.accepts_wrong
 
 
 def _temptation(recording: Recording, model: str, models: Sequence[str]) -> float:

@@ -1,7 +1,7 @@
 """What stands in for the world in a replay: time, providers and a judge that were recorded."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import Protocol
 
@@ -149,6 +149,10 @@ class VerdictSource(Protocol):
         """What `by` says of this model's answer; `valid` is None where nothing is known."""
         ...
 
+    def samples(self, recording: Recording, model: str, by: Tier, count: int) -> Verdict:
+        """What so many words of `by` come to; `confidence` is the share that accept."""
+        ...
+
 
 class RecordedVerdicts:
     """What the recorded judge said, whichever tier the policy names: there is no other word."""
@@ -165,6 +169,11 @@ class RecordedVerdicts:
             latency_s=recorded.latency_s,
         )
 
+    def samples(self, recording: Recording, model: str, by: Tier, count: int) -> Verdict:
+        """One word was recorded: it stands for all, as sure as it can be."""
+        word = self.verdict(recording, model, by)
+        return word if word.valid is None else replace(word, confidence=float(word.valid))
+
 
 class ReplayJudge:
     """Judges as a source of verdicts says, taking the time it took."""
@@ -176,6 +185,13 @@ class ReplayJudge:
     async def judge(self, by: Tier, request: ChatRequest, answer: Answer) -> Verdict:
         """As the protocol says."""
         verdict = self._verdicts.verdict(recording_of(request), answer.model or "", by)
+        self._clock.advance(verdict.latency_s)
+        return verdict
+
+    async def verify(self, by: Tier, request: ChatRequest, answer: Answer, samples: int) -> Verdict:
+        """What the source has of such words: as many as are asked for, or one."""
+        model = answer.model or ""
+        verdict = self._verdicts.samples(recording_of(request), model, by, samples)
         self._clock.advance(verdict.latency_s)
         return verdict
 

@@ -13,7 +13,7 @@ from app.sandbox.questions import Solved, solve
 from app.wire import ChatRequest, text_of
 
 _DATA = re.compile(r'\{\s*"(?:question|answer|first|second)"\s*:')
-_NAMES = ("verdict", "comparison")
+_NAMES = ("verdict", "verification", "comparison")
 _BETTER = {(True, False): "FIRST", (False, True): "SECOND"}
 
 

@@ -14,6 +14,7 @@ from app.settings.keys import Key, Limits
 from app.settings.mode import ModeSetting, ShadowSection
 from app.settings.policies import (
     AbstainSection,
+    AutoMixSection,
     BanditSection,
     BenchmarkSection,
     CascadeRoutingSection,
@@ -203,6 +204,7 @@ class Settings(BaseSettings):
     emafusion: EmaFusionSection = EmaFusionSection()
     winrate: WinrateSection = WinrateSection()
     margin: MarginSection = MarginSection()
+    automix: AutoMixSection = AutoMixSection()
     target_error: TargetErrorSection = TargetErrorSection()
     cascade_routing: CascadeRoutingSection = CascadeRoutingSection()
     abstain: AbstainSection = AbstainSection()

@@ -94,6 +94,19 @@ class MarginSection(Section):
     escalate_share: Fraction = 0.3
 
 
+class AutoMixSection(Section):
+    """Each answer is verified by its own tier, in `samples` words; kept from `threshold` on.
+
+    `variant` pomdp: by a table, once a tier has 50 labelled rows. The rest is as for `value`.
+    """
+
+    samples: Annotated[int, Field(ge=1, le=16)] = 4
+    threshold: Fraction = 0.5
+    variant: Literal["pomdp", "threshold"] = "pomdp"
+    quality_per_dollar: Literal["auto"] | Annotated[float, Field(ge=0, le=DIAL_MAX)] = "auto"
+    lessons: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+
+
 class TargetErrorSection(Section):
     """Of a tier's accepted answers at most `error` are wrong, with this `confidence`."""
 

@@ -58,7 +58,7 @@ async def test_a_pair_that_cannot_be_is_refused(
         build_settings(values, where="here")
 
 
-@pytest.mark.parametrize("name", ["winrate", "cascade_routing", "target_error"])
+@pytest.mark.parametrize("name", ["automix", "winrate", "cascade_routing", "target_error"])
 async def test_a_policy_serves_plain_streamed_and_several_answers_and_explains_itself(
     tmp_path: Path, name: str
 ) -> None:
@@ -79,7 +79,9 @@ async def test_a_policy_serves_plain_streamed_and_several_answers_and_explains_i
     assert told_alarm == (name == "target_error")
 
 
-@pytest.mark.parametrize("name", ["winrate", "cascade_routing", "target_error", "margin"])
+@pytest.mark.parametrize(
+    "name", ["automix", "winrate", "cascade_routing", "target_error", "margin"]
+)
 async def test_a_policy_replays_at_every_end_of_its_dial(name: str) -> None:
     """Every question answered, and all of its calls in its costs."""
     laid = course(four() * 3)

@@ -162,9 +162,12 @@ class MadeWorld:
                 case Ask(tier, arrived, _, start):
                     record.start = record.start or start
                     record.attempts.append(self._attempt(tier, arrived, answers))
-                case Judge(index, by):
-                    valid = self.judged(self.rng, answers[record.attempts[index].tier] == "right")
-                    verdict = Verdict(valid, by, cost_usd=JUDGING_USD)
+                case Judge(index, by, _, samples):
+                    right = answers[record.attempts[index].tier] == "right"
+                    words = [self.judged(self.rng, right) for _ in range(samples or 1)]
+                    share = sum(words) / len(words)
+                    usd = JUDGING_USD * len(words)
+                    verdict = Verdict(share >= 0.5, by, cost_usd=usd, confidence=share)
                     record.attempts[index].verdicts.append(verdict)
                 case Accept(index, by):
                     record.served = index

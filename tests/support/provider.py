@@ -22,7 +22,8 @@ Json: TypeAlias = dict[str, Any]
 class Says:
     """An answer. A stream sends it in `pieces`; `gate` holds everything after the first back.
 
-    `margin`: by how much its one token was the likelier, told to whoever asks for logprobs.
+    `others` are further choices of a plain reply, whatever was asked for. `margin`: by how much its
+    one token was the likelier, told to whoever asks for logprobs.
     """
 
     text: str = "ok"
@@ -32,6 +33,7 @@ class Says:
     usage: tuple[int, int] | None = (100, 50)
     delay_s: float = 0.0
     gate: asyncio.Event | None = None
+    others: Sequence[str] = ()
     margin: float | None = None
     extra: Json = field(default_factory=dict)
 
@@ -134,7 +136,7 @@ class Provider:
         name = ((body.get("response_format") or {}).get("json_schema") or {}).get("name")
         headers = {key.decode(): value.decode() for key, value in scope["headers"]}
         comparing = name == "comparison"
-        judging = comparing or name == "verdict"
+        judging = comparing or name in {"verdict", "verification"}
         query = scope["query_string"].decode()
         call = Call(body["model"], judging, comparing, body, headers, raw, query)
         self.calls.append(call)
@@ -219,9 +221,17 @@ async def _plain(says: Says, call: Call, send: Send) -> None:
         message["tool_calls"] = list(says.tool_calls)
     choice = {"index": 0, "message": message, "finish_reason": says.finish}
     choice["logprobs"] = _logprobs(says, call)
+    choices = [
+        {**choice, "index": at, "message": {**message, "content": said}}
+        for at, said in enumerate((says.text, *says.others))
+    ]
     if says.gate is not None:
         await says.gate.wait()
-    body = {**_head(call, "chat.completion"), **says.extra, "choices": [choice]}
+    body = {
+        **_head(call, "chat.completion"),
+        **says.extra,
+        "choices": choices if says.others else [choice],
+    }
     await _send(send, 200, orjson.dumps({**body, "usage": _usage(says)}))
 
 
