@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -36,7 +36,7 @@ class Page:
 class Archive:
     """What the store holds, after everything that waits has been delivered to it.
 
-    `forget`: told whose records are erased, for whoever keeps something of theirs in memory.
+    `forget`: told which records, of which tenant, are erased, for whoever remembers them.
 
     Errors of every method: StoreError; a `retryable` one says that later may go better.
     """
@@ -47,7 +47,7 @@ class Archive:
         recorder: Recorder,
         store: RecordStore,
         outbox: Outbox,
-        forget: Callable[[str], None] = lambda _: None,
+        forget: Callable[[str, Collection[str]], None] = lambda *_: None,
     ) -> None:
         self._recorder = recorder
         self._store = store
@@ -142,18 +142,21 @@ class Archive:
             return 0
         await self._recorder.deliver()
         # Those the store would not take are nowhere else.
-        erased = await self._erase(self._outbox.ids(wanted), wanted.tenant)
+        erased = await self.erase_named(self._outbox.ids(wanted), wanted.tenant)
         start = None
         while True:
             rows, start = await self._store.scan(wanted, start=start, limit=SCANNED_AT_ONCE)
-            erased += await self._erase([row.id for row in rows], wanted.tenant)
+            erased += await self.erase_named([row.id for row in rows], wanted.tenant)
             if start is None:
                 return erased
 
-    async def _erase(self, ids: Sequence[str], tenant: str) -> int:
+    async def erase_named(self, ids: Sequence[str], tenant: str) -> int:
+        """Erase these; how many that were. Errors: OutboxError, StoreDownError."""
         if ids:
-            self._forget(tenant)
-            await self._recorder.erase(ids, tenant=tenant)
+            try:
+                await self._recorder.erase(ids, tenant=tenant)
+            finally:
+                self._forget(tenant, ids)
         return len(ids)
 
     async def _named(self, record_id: str, tenant: str) -> Record:

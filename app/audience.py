@@ -2,7 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+import time
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    MutableMapping,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -40,7 +48,9 @@ class Audience:
 
     The tracker hears of all of them, policies of those that teach: all `policies`, since what a
     record teaches does not hang on who decided. Those named in `frozen` hear of old records only,
-    those in `asleep` of none until somebody asks for them: learning takes time from serving.
+    those in `asleep` of none until somebody asks for them: learning takes time from serving. Old
+    are those from before `begun_s`, in Unix time; left out: now.
+
     Errors: none of theirs; learning never breaks serving.
     """
 
@@ -48,14 +58,16 @@ class Audience:
         self,
         recorder: RecordSink,
         *,
-        policies: Sequence[Policy] = (),
+        policies: MutableMapping[str, Policy] | None = None,
         frozen: Collection[str] = (),
         asleep: Collection[str] = (),
         tracker: Tracker | None = None,
         waiting: int = WAITING,
+        begun_s: float | None = None,
     ) -> None:
         self._recorder = recorder
-        self._policies = policies
+        self._policies = {} if policies is None else policies
+        self._begun_s = time.time() if begun_s is None else begun_s
         self._frozen = frozen
         self._asleep = set(asleep)
         self._tracker = tracker
@@ -84,11 +96,24 @@ class Audience:
             await self._tell(self._waiting.get_nowait())
 
     @asynccontextmanager
-    async def restoring(self) -> AsyncGenerator[Learn, None]:
-        """How to show old records; until the block is left, new ones wait."""
+    async def restoring(
+        self, learners: Mapping[str, Policy] | None = None
+    ) -> AsyncGenerator[Learn, None]:
+        """How to show old records; until the block is left, new ones wait.
+
+        `learners`, and a tracker that knows nothing yet, are shown them in place of those that have
+        learned so far, and take their place when the block ends well.
+        """
         async with self._showing:
-            yield self._restore
-            if self._tracker is not None:
+            policies = self._policies if learners is None else learners
+            tracker = self._tracker
+            if learners is not None and tracker is not None:
+                tracker = tracker.fresh()
+            yield lambda record: self._restore(record, policies, tracker)
+            if learners is not None:
+                self._policies.update(learners)
+            if self._tracker is not None and tracker is not None:
+                self._tracker.adopt(tracker)
                 _guarded(self._tracker.tell)
 
     def wake(self, bodies: Collection[bytes]) -> None:
@@ -98,8 +123,8 @@ class Audience:
             if any(made in body for body in bodies):
                 self._asleep.discard(name)
 
-    def _awake(self) -> list[Policy]:
-        return [policy for policy in self._policies if policy.name not in self._asleep]
+    def _awake(self, policies: Mapping[str, Policy]) -> list[Policy]:
+        return [policy for name, policy in policies.items() if name not in self._asleep]
 
     def _submit(self, news: _News) -> None:
         try:
@@ -117,17 +142,20 @@ class Audience:
             return
         if news.policy is not None:
             self._asleep.discard(news.policy.name)
-        policies = [policy for policy in self._awake() if policy.name not in self._frozen]
-        if news.policy is not None and news.policy not in self._policies:
+        policies = [each for each in self._awake(self._policies) if each.name not in self._frozen]
+        if news.policy is not None and news.policy not in self._policies.values():
             policies.append(news.policy)
         _show(record, policies)
         if self._tracker is not None:
             _guarded(self._tracker.observe, record)
 
-    def _restore(self, record: Record) -> None:
-        _show(record, self._awake())
-        if self._tracker is not None:
-            _guarded(self._tracker.restore, record)
+    def _restore(
+        self, record: Record, policies: Mapping[str, Policy], tracker: Tracker | None
+    ) -> None:
+        known = record.time_s < self._begun_s
+        _show(record, (p for p in self._awake(policies) if known or p.name not in self._frozen))
+        if tracker is not None:
+            _guarded(tracker.restore, record)
 
     async def _read(self, news: _News) -> Record | None:
         try:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -26,8 +26,9 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True, slots=True)
 class _Last:
-    """A conversation's latest answer here."""
+    """A conversation's latest answer here, of the decision `record`."""
 
+    record: str
     tier: str
     prompt_tokens: int
     output_tokens: int
@@ -68,6 +69,7 @@ class Conversations:
             return
         usage = served.usage
         self._last[record.tenant, key] = _Last(
+            record=record.id,
             tier=served.tier,
             prompt_tokens=usage.input_tokens if usage else 0,
             output_tokens=usage.output_tokens if usage else 0,
@@ -75,6 +77,12 @@ class Conversations:
         )
         for call in answer.tool_calls:
             self._tool_calls[record.tenant, call.id] = record.id
+
+    def forget(self, tenant: str, records: Collection[str]) -> None:
+        """Remember nothing of these decisions any more."""
+        gone = frozenset(records)
+        self._last.drop(tenant, lambda last: last.record in gone)
+        self._tool_calls.drop(tenant, lambda record: record in gone)
 
     def failed_calls(self, tenant: str, request: ChatRequest) -> set[str]:
         """The decisions whose tool calls have just come back with a failure."""
@@ -95,6 +103,7 @@ class Conversations:
             return None
         usage = served.usage
         return _Last(
+            record=record.id,
             tier=served.tier,
             prompt_tokens=usage.input_tokens if usage else 0,
             output_tokens=usage.output_tokens if usage else 0,
@@ -131,6 +140,10 @@ class _Memory(Generic[_Value]):
 
     def get(self, key: tuple[str, str]) -> _Value | None:
         return self._values.get(key)
+
+    def drop(self, tenant: str, is_gone: Callable[[_Value], bool]) -> None:
+        for key in [k for k, v in self._values.items() if k[0] == tenant and is_gone(v)]:
+            del self._values[key]
 
     def __setitem__(self, key: tuple[str, str], value: _Value) -> None:
         self._values[key] = value

@@ -1,7 +1,7 @@
 """The composition root: what answers requests, behind HTTP, opened and closed together."""
 
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
@@ -22,10 +22,9 @@ from app.api.ops import ops_router
 from app.api.passthrough import Passthrough
 from app.api.records import records_router
 from app.api.report import report_router
-from app.archive import Archive
 from app.drain import Drain
+from app.memory import Memory
 from app.parts import build_parts, new_id
-from app.restart import Restart
 from app.retention import Retention
 from app.rules import InForce
 from app.settings import Settings
@@ -41,17 +40,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     parts = build_parts(settings)
     recorder = parts.recorder
     drain = Drain(parts.afterwards.stop)
-    archive = Archive(
-        recorder=recorder,
-        store=parts.store,
-        outbox=parts.outbox,
-        forget=parts.retriever.forget,
-    )
-
-    def restart(tenants: Iterable[str]) -> Restart:
-        return Restart(archive=archive, audience=parts.audience, tenants=sorted(tenants))
-
-    in_force = InForce(parts, lambda tenants: restart(tenants).run())
+    memory = Memory(parts, lambda: keyring().tenants)
+    in_force = InForce(parts, lambda tenants: memory.restart(tenants).run())
     chat = ChatEndpoint(
         rules=lambda: in_force.rules,
         in_flight=parts.in_flight,
@@ -77,22 +67,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None, None]:
-        restored = restart(in_force.rules.keyring.tenants)
+        restored = memory.restart(keyring().tenants)
         retention = Retention(
-            archive=archive,
-            recorder=recorder,
+            archive=memory.archive,
             store=parts.store,
             clock=parts.clock,
-            tenants=lambda: in_force.rules.keyring.tenants,
+            tenants=lambda: keyring().tenants,
             keep=settings.records.keep,
         )
         learning = (recorder, restored, parts.afterwards, parts.trying, retention)
-        watching = (parts.mode, parts.limiter, parts.vitals, in_force)
+        watching = (memory.relearning, parts.mode, parts.limiter, parts.vitals, in_force)
         async with parts.working(*learning, *watching):
             yield
 
     app = FastAPI(title="Autoshift", lifespan=lifespan, openapi_url=None)
     app.state.parts, app.state.drain, app.state.in_force = parts, drain, in_force
+    app.state.memory = memory
     admin = FastAPI(title="Autoshift, for its operators", openapi_url=None)
 
     def keyring() -> Keyring:
@@ -123,7 +113,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             chat_router(lambda: in_force.rules, time.time()),
             decisions_router(recorder),
             feedback_router(feedback),
-            records_router(archive),
+            records_router(memory.archive),
             told(usual=None),
         ):
             gate.add_all(app, router, prefix)

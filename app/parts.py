@@ -30,7 +30,7 @@ from app.judge.llm import LlmJudge
 from app.lessons import Teacher
 from app.mode import Mode
 from app.planning.prefilter import Prefilter
-from app.policies import build_policies
+from app.policies import Files, build_policies, read_files
 from app.policy import Policy
 from app.prices import doubts, price_of
 from app.recorder import Recorder
@@ -79,6 +79,7 @@ class Parts:
     exchange: Exchange
     in_flight: InFlightLimit
     policies: Mapping[str, Policy]
+    files: Files
     catalogue: Catalogue
     store: RecordStore
     outbox: Outbox
@@ -122,7 +123,8 @@ def build_parts(settings: Settings) -> Parts:
     ladder = priced_ladder(settings)
     for doubt in doubts(ladder.tiers):
         logger.warning("prices: %s", doubt)
-    policies = build_policies(settings)
+    files = read_files(settings)
+    policies = build_policies(settings, files)
     catalogue = Catalogue(
         ladder=ladder, policies=policies, default=settings.policy, aliases=settings.aliases
     )
@@ -138,8 +140,6 @@ def build_parts(settings: Settings) -> Parts:
     metrics = Metrics(
         tiers=ladder.names, policies=policies, checks=CHECKS, version=version("autoshift")
     )
-    password = secret(settings.limits.password_env, wanted_by="limits")
-    limiter = build_limiter(settings.limits.url, password, metrics.traffic.limited)
     rng = Random(settings.seed)  # noqa: S311 - chooses tiers and waits, guards nothing
     budget = RetryBudget(settings.retries, clock, rng)
     exchange = build_exchange(settings, transport, budget, metrics.traffic, clock)
@@ -155,7 +155,7 @@ def build_parts(settings: Settings) -> Parts:
     tracker = Tracker(ladder=ladder.names)
     audience = Audience(
         recorder,
-        policies=tuple(policies.values()),
+        policies=policies,
         frozen={"value"} if settings.value.frozen else (),
         asleep=policies.keys() - {settings.policy, "value"},
         tracker=tracker,
@@ -212,22 +212,15 @@ def build_parts(settings: Settings) -> Parts:
     )
     mode = Mode(settings.mode, settings.shadow, ladder=ladder, tracker=tracker)
     metrics.watch_mode(lambda: mode.name)
-    trying = Trying(
-        trials=trials,
-        loop=transmission,
-        recorder=recorder,
-        clock=clock,
-        new_id=new_id,
-        busy=lambda: in_flight.busy,
-    )
     return Parts(
         settings=settings,
-        limiter=limiter,
+        limiter=build_limiter(settings.limits, metrics.traffic.limited),
         ladder=ladder,
         transport=transport,
         exchange=exchange,
         in_flight=in_flight,
         policies=policies,
+        files=files,
         catalogue=catalogue,
         store=store,
         outbox=outbox,
@@ -241,7 +234,14 @@ def build_parts(settings: Settings) -> Parts:
         transmission=transmission,
         mode=mode,
         trials=trials,
-        trying=trying,
+        trying=Trying(
+            trials=trials,
+            loop=transmission,
+            recorder=recorder,
+            clock=clock,
+            new_id=new_id,
+            busy=lambda: in_flight.busy,
+        ),
         tracing=tracing,
         vitals=vitals,
     )

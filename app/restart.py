@@ -1,14 +1,16 @@
-"""Restores at the start what was known: shows the records in the store to everyone who learns."""
+"""Restores what was known, at the start and after records were erased: by showing what is left."""
 
 import asyncio
 import gc
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 from app.archive import Archive, Place
 from app.audience import Audience
 from app.errors import GatewayError
+from app.policy import Policy
 from app.records import record_from_json
 
 logger = logging.getLogger(__name__)
@@ -16,6 +18,7 @@ logger = logging.getLogger(__name__)
 RESTORED = 16_000
 """Of a tenant's records so many, the newest: fewer than learners remember, so none counts twice."""
 AGAIN_S = 30.0
+QUIET_S = 1.0
 SLICE_S = 0.002
 SETTLED = 500
 """After so many, what is remembered of them is out of the garbage collector's sight: it will stay,
@@ -26,7 +29,8 @@ class Restart:
     """Does so once, in the background; requests are served meanwhile, from what is known by then.
 
     What is learned is a function of the records in their order, so this restores it, and learns
-    what was imported. Records erased since are no longer among them.
+    what was imported. Records erased since are no longer among them. With `learners`, policies that
+    know nothing yet learn it, and then take the place of those that serve.
     """
 
     def __init__(
@@ -37,7 +41,9 @@ class Restart:
         tenants: Sequence[str],
         records: int = RESTORED,
         again_s: float = AGAIN_S,
+        learners: Callable[[], Mapping[str, Policy]] | None = None,
     ) -> None:
+        self._learners = learners
         self._archive = archive
         self._audience = audience
         self._tenants = tenants
@@ -69,7 +75,8 @@ class Restart:
         return True
 
     async def _restore(self) -> int:
-        async with self._audience.restoring() as show:
+        learners = None if self._learners is None else self._learners()
+        async with self._audience.restoring(learners) as show:
             found: dict[Place, bytes] = {}
             for tenant in self._tenants:
                 found |= await self._archive.latest(tenant, self._records)
@@ -91,3 +98,39 @@ class Restart:
         for start in range(0, len(bodies), SETTLED):
             self._audience.wake(bodies[start : start + SETTLED])
             await asyncio.sleep(0)
+
+
+class Relearning:
+    """Learns anew, when records were erased, from those that are left, as a restart would.
+
+    Requests are served by what was known until that is done. `restart` gives one with `learners`.
+    """
+
+    def __init__(self, restart: Callable[[], Restart]) -> None:
+        self._restart = restart
+        self._due = asyncio.Event()
+        self._hurries = asyncio.Event()
+
+    def ask(self) -> None:
+        """Have it done some time soon, once for all that is erased until then."""
+        self._due.set()
+
+    def hurry(self) -> None:
+        """Do not wait until no more is erased, nor rest."""
+        self._hurries.set()
+
+    async def run(self) -> None:
+        """Work, until cancelled; at most half of the time, so that nobody can keep it busy."""
+        while True:
+            await self._due.wait()
+            await self._pause(QUIET_S)
+            self._due.clear()
+            started_s = time.monotonic()
+            await self._restart().run()
+            gc.unfreeze()  # what is forgotten now was to stay
+            await self._pause(max(AGAIN_S, time.monotonic() - started_s))
+
+    async def _pause(self, pause_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._hurries.wait()

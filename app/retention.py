@@ -10,7 +10,6 @@ from app.archive import Archive
 from app.clock import Clock
 from app.errors import GatewayError
 from app.learning.influence import NEAR_DUPLICATE
-from app.recorder import Recorder
 from app.settings import Keep
 from app.store import RecordStore, Stored, Wanted
 
@@ -28,15 +27,13 @@ ALIKE = 8
 class Retention:
     """Erases what is too old; of too many, the old near-duplicates first, then the oldest.
 
-    A near-duplicate tells what a newer record of the same task tells again. What was learned of
-    erased records in passing (rates, costs) stays, until the next start.
+    A near-duplicate tells what a newer record of the same task tells again.
     """
 
     def __init__(
         self,
         *,
         archive: Archive,
-        recorder: Recorder,
         store: RecordStore,
         clock: Clock,
         tenants: Callable[[], Iterable[str]],
@@ -44,7 +41,6 @@ class Retention:
         every_s: float = EVERY_S,
     ) -> None:
         self._archive = archive
-        self._recorder = recorder
         self._store = store
         self._clock = clock
         self._tenants = tenants
@@ -121,6 +117,6 @@ class Retention:
 
     async def _erase(self, ids: list[str], tenant: str) -> int:
         for begun in range(0, len(ids), ERASED_AT_ONCE):
-            await self._recorder.erase(ids[begun : begun + ERASED_AT_ONCE], tenant=tenant)
+            await self._archive.erase_named(ids[begun : begun + ERASED_AT_ONCE], tenant)
             await asyncio.sleep(0)
         return len(ids)

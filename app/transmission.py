@@ -62,7 +62,7 @@ class Transmission:
     ) -> None:
         self.ladder = ladder
         self._retriever = retriever
-        self._conversations = conversations
+        self.conversations = conversations
         self._generator = generator
         self._judge = judge
         self._afterwards = afterwards
@@ -121,7 +121,7 @@ class Transmission:
         """Tool results that came in with this request may show earlier decisions to be wrong."""
         order = run.order
         if order.request.extension.learn and order.trial_of is None:
-            for decision in self._conversations.failed_calls(order.tenant, order.request):
+            for decision in self.conversations.failed_calls(order.tenant, order.request):
                 now_s, key = self._clock.time_s(), order.principal
                 evidence = Evidence("tool_result", False, order.id, now_s, principal=key)
                 self._recorder.note(decision, order.tenant, evidence)
@@ -136,7 +136,7 @@ class Transmission:
             run.vector = await self._retriever.embed(request, run.record)
             wanted = order.policy.neighbours
             neighbours = await self._retriever.search(run.vector, run.record, wanted)
-            seat = await self._conversations.seat(order.tenant, request)
+            seat = await self.conversations.seat(order.tenant, request)
         return Context(
             order.ladder,
             neighbours,
@@ -274,7 +274,7 @@ class Transmission:
         record.served, record.outcome = end.attempt, "answered"
         answer = run.answers[end.attempt]
         if record.kind == "routed" and record.trial_of is None:
-            self._conversations.keep(record, request, answer)
+            self.conversations.keep(record, request, answer)
         run.judge_later = end.judge_later if isinstance(end, Accept) else None
         return answer
 

@@ -93,14 +93,22 @@ class Vitals:
 
 def kept_by(policies: Mapping[str, Policy]) -> Callable[[str], Mapping[float, Kept]]:
     """Where to read what audits find."""
-    value = policies.get("value")
-    return value.kept if isinstance(value, Value) else lambda _: {}
+
+    def kept(tenant: str) -> Mapping[float, Kept]:
+        value = policies.get("value")
+        return value.kept(tenant) if isinstance(value, Value) else {}
+
+    return kept
 
 
 def over_by(policies: Mapping[str, Policy]) -> Callable[[], int | None]:
     """Where to read how many tiers miss their target error."""
-    policy = policies.get("target_error")
-    return lambda: policy.alarmed if isinstance(policy, TargetError) else None
+
+    def over() -> int | None:
+        policy = policies.get("target_error")
+        return policy.alarmed if isinstance(policy, TargetError) else None
+
+    return over
 
 
 def watch(metrics: Metrics, recorder: Recorder, outbox: Outbox, vitals: Vitals) -> None:

@@ -16,9 +16,10 @@ from limits.aio.storage import MemoryStorage, RedisStorage, Storage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 from limits.storage import storage_from_string
-from pydantic import SecretStr
 
 from app.errors import CountsDownError
+from app.settings.configuration import secret
+from app.settings.keys import Limits
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -246,12 +247,12 @@ def _limit_in(name: str) -> str:
     return name.partition(":")[0]
 
 
-def build_limiter(
-    url: str | None,
-    password: SecretStr | None,
-    refused: Callable[[str], None] = lambda _: None,
-) -> Limiter:
-    """In this process without a URL; else on that Redis or Valkey server, connected when used."""
+def build_limiter(limits: Limits, refused: Callable[[str], None] = lambda _: None) -> Limiter:
+    """In this process without a URL; else on that Redis or Valkey server, connected when used.
+
+    Errors: SettingsError where its password is missing.
+    """
+    url, password = limits.url, secret(limits.password_env, wanted_by="limits")
     if url is None:
         return Limiter(refused=refused)
     # It brings Redis' client along, and that OpenTelemetry's SDK, which takes half a second.

@@ -143,7 +143,7 @@ def _prices(settings: Settings) -> Iterator[Finding]:
 
 async def _counts(limits: Limits) -> Finding:
     """The server that counts what keys use."""
-    limiter = build_limiter(limits.url, secret(limits.password_env, wanted_by="limits"))
+    limiter = build_limiter(limits)
     try:
         await limiter.rate("check", 1)
     except CountsDownError:

@@ -1,5 +1,7 @@
 """The policies by name, one module each."""
 
+from dataclasses import dataclass
+
 from app.dials import DialName
 from app.embedder import build_embedder
 from app.learning.evaluations import embed_all, read_evaluations
@@ -12,7 +14,7 @@ from app.policies.emafusion import EmaFusion
 from app.policies.fixed import Always, Cascade, RandomStart
 from app.policies.llm_at import LlmAt
 from app.policies.margin import Margin
-from app.policies.own import own_policies
+from app.policies.own import Builder, own_builders, own_policies
 from app.policies.target_error import TargetError
 from app.policies.value import Value
 from app.policies.winrate import Winrate
@@ -21,8 +23,25 @@ from app.settings import Settings
 from app.starter import AccuracyEstimator, Starter
 
 
-def build_policies(settings: Settings) -> dict[str, Policy]:
-    """Every policy a client may name after `auto:`, by that name. Errors: SettingsError."""
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What policies are made of besides the settings: what stood in files when they were read."""
+
+    graded: Graded | None
+    own: tuple[Builder, ...]
+
+
+def read_files(settings: Settings) -> Files:
+    """The files that the settings name. Errors: SettingsError."""
+    return Files(_graded(settings), own_builders(settings))
+
+
+def build_policies(settings: Settings, files: Files | None = None) -> dict[str, Policy]:
+    """Every policy a client may name after `auto:`, by that name; they have learned nothing yet.
+
+    Errors: SettingsError.
+    """
+    files = files or read_files(settings)
     by = settings.judge.by
     section = settings.llm_at
     policies: list[Policy] = [
@@ -55,7 +74,7 @@ def build_policies(settings: Settings) -> dict[str, Policy]:
             vouch_accuracy=settings.stream.vouch_accuracy,
         ),
         Benchmark(
-            _graded(settings),
+            files.graded,
             quality_per_dollar=_number(settings.benchmark.quality_per_dollar),
             prior_weight=settings.benchmark.prior_weight,
             lessons=settings.benchmark.lessons,
@@ -104,7 +123,7 @@ def build_policies(settings: Settings) -> dict[str, Policy]:
         RandomStart(by or "next"),
         *(Always(tier.name) for tier in settings.tiers),
     ]
-    policies += own_policies(settings, [policy.name for policy in policies])
+    policies += own_policies(settings, files.own, [policy.name for policy in policies])
     return {policy.name: policy for policy in policies}
 
 

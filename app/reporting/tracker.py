@@ -47,6 +47,7 @@ class Tracker:
         self, *, ladder: tuple[str, ...] | None = None, window_requests: float = WINDOW_REQUESTS
     ) -> None:
         self._ladder = ladder
+        self._window_requests = window_requests
         # Faded weights a, a², … are worth (1 + a) / (1 - a) equal ones.
         self._decay = 1 - 2 / window_requests
         self._windows: OrderedDict[str | None, Window] = OrderedDict()
@@ -58,6 +59,15 @@ class Tracker:
         self._pulse = Pulse()
         self.alarms: tuple[Alarm, ...] = ()
         self.book = Book()
+
+    def fresh(self) -> "Tracker":
+        """One like this that has seen nothing."""
+        return Tracker(ladder=self._ladder, window_requests=self._window_requests)
+
+    def adopt(self, other: "Tracker") -> None:
+        """Know what that one knows and no more; what the log was told already is no news."""
+        told = {"_state": self._state, "_told": self._told, "alarms": self.alarms}
+        self.__dict__.update({**vars(other), **told})
 
     def observe(self, record: Record) -> None:
         """Take note of a record; of one that was seen before, put what it adds now in its place.

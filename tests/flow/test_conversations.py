@@ -67,6 +67,19 @@ async def test_a_named_conversation_keeps_its_tier_whatever_its_turns_say(tmp_pa
         assert other.headers["x-autoshift-tier"] == "small"
 
 
+async def test_a_conversation_that_was_erased_is_forgotten_and_no_other(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as gate:
+        for name in ("thread-7", "thread-8"):
+            await escalated(gate, autoshift={"conversation": name})
+        page = (await gate.http.get("/v1/records?order=asc")).json()
+        first = page["data"][0]["conversation"]
+        erased = await gate.http.delete(f"/v1/records?conversation={first}")
+        assert erased.json()["deleted"] == 1
+        for name, tier in (("thread-7", "small"), ("thread-8", "large")):
+            reply = await gate.ask("and now?", autoshift={"conversation": name})
+            assert reply.headers["x-autoshift-tier"] == tier
+
+
 async def test_a_conversation_is_found_again_after_a_restart(tmp_path: Path) -> None:
     async with gateway(tmp_path) as gate:
         await escalated(gate)

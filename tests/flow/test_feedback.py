@@ -15,6 +15,7 @@ from app.api.fields import Fields
 from app.audience import Audience
 from app.clock import SystemClock
 from app.policies.fixed import Always
+from app.policy import Policy
 from app.records import Record
 from app.store import EdgeStore, Outbox
 from tests.support.gateway import Gateway, Json, gateway
@@ -302,7 +303,8 @@ async def test_every_policy_hears_of_it_and_may_fail(tmp_path: Path, fails: bool
     policies, kept = (Listens("small", fails=fails), Listens("large")), record()
     async with running(ScriptedStore(), Outbox(tmp_path, capacity_bytes=1 << 20)) as recorder:
         recorder.submit(kept, None)
-        audience = Audience(recorder, policies=policies)
+        named: dict[str, Policy] = {policy.name: policy for policy in policies}
+        audience = Audience(recorder, policies=named)
         feedback = Feedback(
             recorder=recorder, audience=audience, clock=SystemClock(), keep_comments=False
         )
@@ -322,7 +324,7 @@ async def test_no_policy_hears_of_what_must_not_teach(tmp_path: Path, change: Js
         setattr(kept, name, value)
     async with running(ScriptedStore(), Outbox(tmp_path, capacity_bytes=1 << 20)) as recorder:
         recorder.submit(kept, None)
-        audience = Audience(recorder, policies=[policy])
+        audience = Audience(recorder, policies={policy.name: policy})
         feedback = Feedback(
             recorder=recorder, audience=audience, clock=SystemClock(), keep_comments=False
         )

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from typing_extensions import override
@@ -12,6 +13,7 @@ from typing_extensions import override
 from app.archive import Archive
 from app.audience import Audience
 from app.policies.fixed import Always
+from app.policy import Policy
 from app.recorder import Recorder
 from app.records import Record
 from app.reporting.tracker import Tracker
@@ -125,6 +127,69 @@ async def test_what_was_brought_into_the_store_is_learned_at_the_start(
         assert (await gate.http.get("/v1/report")).json()["requests"] == 0
 
 
+async def test_what_was_learned_of_erased_records_leaves_the_running_process(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with gateway(tmp_path / "empty", policy="value") as gate:
+        unlearned = await accuracies(gate)
+    world = World(1, skill={"small": 0.95, "medium": 0.4, "large": 1.0}, start="small")
+    records = [world.record() for _ in range(400)]
+    await kept(tmp_path / "full", records)
+    await kept(tmp_path / "half", records[200:])
+    count = restored(caplog)
+    async with gateway(tmp_path / "half", policy="value") as gate:
+        await until(lambda: restored(caplog) > count, 20)
+        of_half = await accuracies(gate)
+    async with gateway(tmp_path / "full", policy="value") as gate:
+        await until(lambda: restored(caplog) > count + 1, 20)
+        learned = await accuracies(gate)
+        assert learned["small"] > unlearned["small"] + 0.1
+
+        async def erase(query: str) -> None:
+            before = restored(caplog)
+            assert (await gate.http.delete(f"/v1/records?{query}")).json()["deleted"] > 0
+            gate.app.state.memory.relearning.hurry()
+            await until(lambda: restored(caplog) > before, 20)
+
+        await erase(f"before={records[200].time_s}")
+        assert await accuracies(gate) == pytest.approx(of_half)
+        assert (await gate.http.get("/v1/report")).json()["requests"] == pytest.approx(200, abs=12)
+        await erase("all=true")
+        assert await accuracies(gate) == pytest.approx(unlearned)
+        assert (await gate.http.get("/v1/report")).json()["requests"] == 0
+        page = (await gate.http.get("/v1/dashboard")).json()
+        assert page["report"]["requests"] == 0
+        # And what comes now is learned by those who serve now.
+        for number in range(20):
+            gate.provider.answers("model-small", Says(f"{number}"))
+            await gate.ask(f"What is {number} + 0?", model="auto:value")
+        await gate_is_quiet(gate)
+        assert (await gate.http.get("/v1/report")).json()["requests"] == pytest.approx(20, abs=1)
+        assert await accuracies(gate) != pytest.approx(unlearned)
+
+
+async def test_a_frozen_policy_learns_again_only_what_it_knew(tmp_path: Path) -> None:
+    store, outbox = ScriptedStore(), Outbox(tmp_path, capacity_bytes=1 << 24)
+    old, new, names = record(time_s=1.0), record(time_s=20.0), ("always:a", "always:b")
+    again: dict[str, Policy] = {name: Listens(name.removeprefix("always:")) for name in names}
+    async with running(store, outbox) as recorder:
+        await store.write([insert(old)])
+        here = started(recorder, outbox, store, [Listens("a"), Listens("b")], frozen=names[:1])
+        await here.restart().run()
+        await store.write([insert(new)])
+        await here.restart(learners=lambda: again).run()
+        later = record(time_s=30.0)
+        here.audience.show(later)
+        await here.audience.catch_up()
+    frozen, learning = again.values()
+    assert isinstance(frozen, Listens)
+    assert isinstance(learning, Listens)
+    assert frozen.ids == [old.id]
+    assert learning.ids == [old.id, new.id, later.id]
+    assert here.policies == again
+
+
 @dataclass(slots=True)
 class Started:
     """Everything that restores, over a store that fails as it is told to."""
@@ -134,14 +199,18 @@ class Started:
     audience: Audience
     archive: Archive
     tracker: Tracker
+    policies: dict[str, Policy]
 
-    def restart(self, records: int = 100) -> Restart:
+    def restart(
+        self, records: int = 100, learners: Callable[[], Mapping[str, Policy]] | None = None
+    ) -> Restart:
         return Restart(
             archive=self.archive,
             audience=self.audience,
             tenants=("local",),
             records=records,
             again_s=0.05,
+            learners=learners,
         )
 
 
@@ -154,13 +223,17 @@ def started(
     *,
     asleep: Sequence[str] = (),
 ) -> Started:
-    tracker = Tracker()
+    tracker, named = Tracker(), {policy.name: cast("Policy", policy) for policy in policies}
     audience = Audience(
-        recorder, policies=policies, frozen=tuple(frozen), asleep=asleep, tracker=tracker
+        recorder,
+        policies=named,
+        frozen=tuple(frozen),
+        asleep=asleep,
+        tracker=tracker,
+        begun_s=10.0,
     )
-    return Started(
-        store, recorder, audience, Archive(recorder=recorder, store=store, outbox=outbox), tracker
-    )
+    archive = Archive(recorder=recorder, store=store, outbox=outbox)
+    return Started(store, recorder, audience, archive, tracker, named)
 
 
 def logged(count: int) -> list[Record]:
@@ -285,7 +358,7 @@ async def test_when_too_many_wait_the_log_says_so_once(
 ) -> None:
     async with running(ScriptedStore(), Outbox(tmp_path, capacity_bytes=1 << 24)) as recorder:
         policy = Listens("a")
-        audience = Audience(recorder, policies=[policy], waiting=2)
+        audience = Audience(recorder, policies={policy.name: policy}, waiting=2)
         for _ in range(5):
             audience.show(record())
         await audience.catch_up()
@@ -322,7 +395,7 @@ async def test_a_policy_learns_from_the_first_request_that_asks_for_it(tmp_path:
     store, outbox, policy = ScriptedStore(), Outbox(tmp_path, capacity_bytes=1 << 24), Listens("a")
     records = logged(3)
     async with running(store, outbox) as recorder:
-        audience = Audience(recorder, policies=[policy], asleep={policy.name})
+        audience = Audience(recorder, policies={policy.name: policy}, asleep={policy.name})
         audience.show(records[0])
         audience.show(records[1], policy)
         audience.show(records[2])

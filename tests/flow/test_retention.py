@@ -44,7 +44,6 @@ async def kept_so(
         archive = Archive(recorder=recorder, store=store, outbox=outbox)
         retention = Retention(
             archive=archive,
-            recorder=recorder,
             store=store,
             clock=Noon(),
             tenants=lambda: ["local"],
