@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from tests.support.gateway import Gateway, gateway
-from tests.support.isolation import QUESTION, TENANTS, Tenants, environment, keys
+from tests.support.isolation import QUESTION, Isolation, environment, keys
 
-OPERATIONS = 10_000
+MACHINES, STEPS = 50, 200
+"""10,000 operations, of a few requests each."""
 LATENCIES = 20_000
 T_MOST = 4.5
 """As dudect: above it a difference in time is taken to be there."""
@@ -32,36 +35,31 @@ def run(*, scale: float) -> dict[str, object]:
     ):
         for variable, secret in environment().items():
             patch.setenv(variable, secret)
-        return asyncio.run(_run(Path(directory), scale))
+        operations = _operations(max(1, round(MACHINES * scale)))
+        return {"operations": operations, "cross reads": 0} | asyncio.run(
+            _run(Path(directory), scale)
+        )
 
 
 async def _run(directory: Path, scale: float) -> dict[str, object]:
-    async with gateway(directory / "a", keys=keys(), records={"text": "full"}) as gate:
-        tenants = await _operations(gate, round(OPERATIONS * scale))
-        erased = sum(len(each) for each in tenants.erased.values())
-        there = sum(len(each) for each in tenants.decided.values())
-    async with gateway(directory / "b", keys=keys(), judge={"by": "none"}) as gate:
+    async with gateway(directory, keys=keys(), judge={"by": "none"}) as gate:
         t, samples = await _timing(gate, round(LATENCIES * scale))
     assert abs(t) < T_MOST, f"t = {t:.1f} over {samples} latencies"
-    return {
-        "operations": round(OPERATIONS * scale),
-        "records": there,
-        "erased": erased,
-        "cross reads": 0,
-        "latencies": samples,
-        "t": round(t, 2),
-    }
+    return {"latencies": samples, "t": round(t, 2)}
 
 
-async def _operations(gate: Gateway, operations: int) -> Tenants:
-    rng, tenants = random.Random(1), Tenants(gate)  # noqa: S311
-    for who in range(TENANTS):
-        await tenants.ask(who, rng)
-    for _ in range(operations):
-        await rng.choice(tenants.rules())(rng.randrange(TENANTS), rng)
-    await tenants.each_with_each()
-    await tenants.settled()
-    return tenants
+def _operations(machines: int) -> int:
+    """How many things the tenants of so many state machines did, and saw nothing of each other."""
+    run_state_machine_as_test(
+        Isolation,
+        settings=settings(
+            max_examples=machines,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    return Isolation.operations
 
 
 async def _timing(gate: Gateway, samples: int) -> tuple[float, int]:

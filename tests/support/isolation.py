@@ -3,18 +3,46 @@
 A model of what each tenant should see is kept beside what it does see.
 """
 
-import random
+import tempfile
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import ClassVar, TypeAlias, TypeVar
 
 import httpx
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    initialize,
+    multiple,
+    rule,
+)
+from typing_extensions import override
 
-from tests.support.gateway import Gateway, Json, until
+from tests.support.gateway import Gateway, Json, gateway, until
 
 TENANTS = 5
 QUESTION = "Which of the two numbers of canaries is larger, and by how much?"
 NOBODYS = "0190a0a0-0000-7000-8000-000000000000"
+LOOKED_AT = (
+    "/v1/report",
+    "/v1/dashboard",
+    "/v1/models",
+    "/v1/records?limit=100",
+    "/v1/records?limit=100&vectors=true",
+    "/openapi.json",
+    "/readyz",
+)
+
+Decision: TypeAlias = tuple[int, str]
+"""Whose it is, and its id."""
 
 
 def environment() -> dict[str, str]:
@@ -23,11 +51,11 @@ def environment() -> dict[str, str]:
 
 
 def keys() -> list[Json]:
-    """The section `keys`: two of each tenant, which share what is the tenant's."""
-    section: list[Json] = []
-    for at, variable in enumerate(environment()):
-        section.append({"name": f"key-{at}", "key_env": variable, "tenant": f"tenant-{at}"})
-    return section
+    """The section `keys`, one of each tenant."""
+    return [
+        {"name": f"key-{at}", "key_env": variable, "tenant": f"tenant-{at}"}
+        for at, variable in enumerate(environment())
+    ]
 
 
 @dataclass(slots=True)
@@ -42,23 +70,22 @@ class Tenants:
     erased: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
     said: int = 0
 
-    def rules(self) -> list[Callable[[int, random.Random], Awaitable[None]]]:
-        """Everything a tenant may do, by itself or to another."""
-        return [self.ask, self.ask, self.tell, self.pry, self.list_own, self.explain, self.erase]
+    async def ask(self, who: int, model: str, *, talk: int = 0, stream: bool = False) -> str:
+        """All ask the same question; only one's own answers to it are anyone's neighbours.
 
-    async def ask(self, who: int, rng: random.Random) -> None:
-        """All ask the same question; only one's own answers to it are anyone's neighbours."""
-        task, talk = f"task-{_canary(who)}", f"talk-{_canary(who)}-{rng.randint(0, 9)}"
+        The decision's id.
+        """
+        named = {"task": f"task-{_canary(who)}", "conversation": f"talk-{_canary(who)}-{talk}"}
         reply = await self._as(
             who,
             "POST",
             "/v1/chat/completions",
             {
-                "model": rng.choice(["auto", "auto:value", "auto:cascade", "small"]),
+                "model": model,
                 "messages": [{"role": "user", "content": f"{QUESTION} {_canary(who)}"}],
                 "max_tokens": 50,
-                "stream": rng.random() < 0.3,
-                "autoshift": {"task": task, "conversation": talk},
+                "stream": stream,
+                "autoshift": named,
             },
         )
         assert reply.status_code == 200, reply.text
@@ -69,23 +96,18 @@ class Tenants:
         start = record["start"]
         if start is not None:
             assert start["neighbours"] <= len(self.decided[who]) + len(self.erased[who])
+        return str(record["id"])
 
-    async def tell(self, who: int, rng: random.Random) -> None:
+    async def tell(self, who: int, whose: int, decision: str) -> None:
         """Feedback reaches one's own decisions, and nobody else's."""
-        await self._tell(who, *self._any(rng))
-
-    async def _tell(self, who: int, whose: int, decision: str) -> None:
         self.said += 1
         said = {"decision": decision, "score": self.said % 2, "comment": f"{self.said}"}
         reply = await self._as(who, "POST", "/v1/feedback", said)
         mine = who == whose and decision in self.decided[who]
         assert reply.status_code == (200 if mine else 404), reply.text
 
-    async def pry(self, who: int, rng: random.Random) -> None:
+    async def pry(self, who: int, whose: int, decision: str) -> None:
         """Another's decision is told exactly as one that never was."""
-        await self._pry(who, *self._any(rng))
-
-    async def _pry(self, who: int, whose: int, decision: str) -> None:
         found = await self._as(who, "GET", f"/v1/decisions/{decision}")
         if who == whose and decision in self.decided[who]:
             assert found.json()["id"] == decision
@@ -96,40 +118,36 @@ class Tenants:
             never.text.replace(NOBODYS, ""),
         )
 
-    async def list_own(self, who: int, rng: random.Random) -> None:
+    async def list_own(self, who: int, query: str = "") -> None:
         """One's own records, all of them, whatever is asked for."""
-        whose = rng.randrange(TENANTS)
-        query = rng.choice(
-            ["", f"&task=task-{_canary(whose)}", f"&principal=key-{whose}", "&vectors=true"]
-        )
         page = (await self._as(who, "GET", f"/v1/records?limit=100{query}")).json()
         assert {record["tenant"] for record in page["data"]} <= {f"tenant-{who}"}
-        if query in {"", "&vectors=true"}:
+        if not query:
             seen = {record["id"] for record in page["data"]}
             assert seen <= set(self.decided[who])
             assert len(seen) == min(100, len(self.decided[who]))
         refused = await self._as(who, "GET", f"/v1/records?tenant=tenant-{(who + 1) % TENANTS}")
         assert refused.status_code == 403
 
-    async def explain(self, who: int, rng: random.Random) -> None:
-        """The evidence that a choice is explained by is one's own."""
+    async def look(self, who: int) -> None:
+        """Whatever else can be read tells nothing of others, nor that anything is wrong."""
         body = {"model": "auto", "messages": [{"role": "user", "content": QUESTION}]}
         told = await self._as(who, "POST", "/v1/explain", body)
         assert told.status_code == 200
-        report = await self._as(who, "GET", "/v1/report")
-        assert report.status_code == 200
-        assert report.json()["alarms"] == []
+        assert len(told.json()["neighbours"]) <= len(self.decided[who])
+        for path in LOOKED_AT:
+            assert (await self._as(who, "GET", path)).status_code == 200, path
+        assert (await self._as(who, "GET", "/v1/report")).json()["alarms"] == []
+        for path in ("/metrics", f"/v1/report?tenant=tenant-{(who + 1) % TENANTS}"):
+            assert (await self._as(who, "GET", path)).status_code == 403, path
 
-    async def erase(self, who: int, rng: random.Random) -> None:
-        """What one erases is one's own, whatever is named."""
-        whose, decision = self._any(rng)
-        every = rng.random() < 0.05
-        reply = await self._as(
-            who, "DELETE", "/v1/records?all=true" if every else f"/v1/records?decision={decision}"
-        )
+    async def erase(self, who: int, decision: str | None) -> None:
+        """What one erases is one's own, whatever is named; None: all that one has."""
+        query = "all=true" if decision is None else f"decision={decision}"
+        reply = await self._as(who, "DELETE", f"/v1/records?{query}")
         mine = self.decided[who]
-        gone = list(mine) if every else [decision] if decision in mine else []
-        assert reply.json()["deleted"] == len(gone), (who, whose)
+        gone = [each for each in mine if decision in {None, each}]
+        assert reply.json()["deleted"] == len(gone), who
         self.decided[who] = [each for each in mine if each not in gone]
         self.erased[who] += gone
 
@@ -138,8 +156,8 @@ class Tenants:
         for who in range(TENANTS):
             for whose in range(TENANTS):
                 decision = (self.decided[whose] or [NOBODYS])[-1]
-                await self._pry(who, whose, decision)
-                await self._tell(who, whose, decision)
+                await self.pry(who, whose, decision)
+                await self.tell(who, whose, decision)
                 if who != whose:
                     path = f"/v1/records?decision={decision}"
                     assert (await self._as(who, "DELETE", path)).json()["deleted"] == 0
@@ -152,7 +170,7 @@ class Tenants:
 
         await until(nothing_waits, within_s=30)
         for who in range(TENANTS):
-            await self.list_own(who, random.Random(who))  # noqa: S311
+            await self.list_own(who)
 
     async def _as(
         self, who: int, method: str, path: str, body: Json | None = None
@@ -168,11 +186,77 @@ class Tenants:
                 assert f"tenant-{other}" not in reply.text or reply.status_code == 403
         return reply
 
-    def _any(self, rng: random.Random) -> tuple[int, str]:
-        """Somebody's decision, one that was erased, or one that never was."""
-        whose = rng.randrange(TENANTS)
-        there = self.decided[whose] + self.erased[whose][-3:]
-        return (whose, rng.choice(there)) if there else (whose, NOBODYS)
+
+_WHO = st.integers(0, TENANTS - 1)
+_MODELS = st.sampled_from(["auto", "auto:value", "auto:cascade", "small"])
+_Done = TypeVar("_Done")
+_DECISIONS: Bundle[Decision] = Bundle("decisions")
+
+
+class Isolation(RuleBasedStateMachine):
+    """I11 as a state machine: whatever tenants do, in whatever order, stays their own."""
+
+    decisions = _DECISIONS
+    operations: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stack = ExitStack()
+
+    @initialize(target=_DECISIONS)
+    def everybody_asks(self) -> MultipleResults[Decision]:
+        """A gateway of its own, and something of everybody's to look for."""
+        patch = self._stack.enter_context(pytest.MonkeyPatch.context())
+        for variable, secret in environment().items():
+            patch.setenv(variable, secret)
+        directory = tempfile.TemporaryDirectory(prefix="autoshift-isolation-")
+        path = Path(self._stack.enter_context(directory))
+        self._portal: BlockingPortal = self._stack.enter_context(start_blocking_portal())
+        opened = gateway(path, keys=keys(), records={"text": "full"})
+        gate = self._stack.enter_context(self._portal.wrap_async_context_manager(opened))
+        self._tenants = Tenants(gate)
+        return multiple(*(self._asked(who, "auto") for who in range(TENANTS)), (0, NOBODYS))
+
+    @rule(target=_DECISIONS, who=_WHO, model=_MODELS, talk=st.integers(0, 9), stream=st.booleans())
+    def ask(self, who: int, model: str, talk: int, stream: bool) -> Decision:
+        return self._asked(who, model, talk=talk, stream=stream)
+
+    @rule(who=_WHO, decision=_DECISIONS)
+    def tell(self, who: int, decision: Decision) -> None:
+        self._do(partial(self._tenants.tell, who, *decision))
+
+    @rule(who=_WHO, decision=_DECISIONS)
+    def pry(self, who: int, decision: Decision) -> None:
+        self._do(partial(self._tenants.pry, who, *decision))
+
+    @rule(who=_WHO, whose=_WHO, by=st.sampled_from(["", "task", "principal", "tier"]))
+    def list_own(self, who: int, whose: int, by: str) -> None:
+        named = {"task": f"task-{_canary(whose)}", "principal": f"key-{whose}", "tier": "small"}
+        self._do(partial(self._tenants.list_own, who, f"&{by}={named[by]}" if by else ""))
+
+    @rule(who=_WHO)
+    def look(self, who: int) -> None:
+        self._do(partial(self._tenants.look, who))
+
+    @rule(who=_WHO, decision=_DECISIONS, every=st.integers(0, 19))
+    def erase(self, who: int, decision: Decision, every: int) -> None:
+        self._do(partial(self._tenants.erase, who, None if every == 0 else decision[1]))
+
+    @override
+    def teardown(self) -> None:
+        """At the end everybody tries everything with everybody's, and the ledger balances."""
+        with self._stack:
+            if hasattr(self, "_tenants"):
+                self._do(self._tenants.each_with_each)
+                self._do(self._tenants.settled)
+
+    def _asked(self, who: int, model: str, *, talk: int = 0, stream: bool = False) -> Decision:
+        ask = partial(self._tenants.ask, who, model, talk=talk, stream=stream)
+        return who, self._do(ask)
+
+    def _do(self, step: Callable[[], Coroutine[object, object, _Done]]) -> _Done:
+        Isolation.operations += 1
+        return self._portal.call(step)
 
 
 def _canary(who: int) -> str:
