@@ -63,7 +63,7 @@ class Catalogue:
         self._default = default
         self._aliases = aliases
         for alias, name in aliases.items():
-            if (name not in self.names and not ROUTER.fullmatch(name)) or name in aliases:
+            if name in aliases or not self._is_model(name):
                 raise SettingsError(f"aliases.{alias}: {name!r} is not a model of this gateway")
 
     @property
@@ -130,6 +130,17 @@ class Catalogue:
                 param="model",
             )
         return policy
+
+    def _is_model(self, name: str) -> bool:
+        """Whether a request for it could be served; aliases aside."""
+        router = ROUTER.fullmatch(name)
+        if router is None:
+            return name in self.names
+        try:
+            self._at(router[1], float(router[2]))
+        except UnknownModelError:
+            return False
+        return True
 
     def _has_threshold(self, name: str) -> bool:
         return at_threshold(self._policies[name], 0.0) is not None

@@ -66,6 +66,7 @@ class InForce:
         new = sorted(rules.keyring.tenants - self.rules.keyring.tenants)
         self.rules = rules
         self._parts.afterwards.reprice(rules.transmission.ladder)
+        self._parts.trying.loop = rules.transmission
         if new:
             self._new.put_nowait(new)
         extra = {"keys": len(wanted.keys), "needs_restart": list(_beyond(rules.settings, wanted))}

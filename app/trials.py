@@ -128,7 +128,7 @@ class Trials:
 class Trying:
     """Looks at what waits, and tries some of it, through the one loop and without a client.
 
-    Nothing is tried while the gateway is `busy`.
+    Nothing is tried while the gateway is `busy`. Where prices change, another `loop` is put in.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Trying:
         busy: Callable[[], bool],
     ) -> None:
         self._trials = trials
-        self._loop = loop
+        self.loop = loop
         self._recorder = recorder
         self._clock = clock
         self._new_id = new_id
@@ -172,7 +172,7 @@ class Trying:
         order, record = served.order.beside, served.record
         if order is None:
             return
-        _, context = await self._loop.look(order)
+        _, context = await self.loop.look(order)
         action = order.policy.next(replace(context, rng=Random(0)), ())  # noqa: S311
         if isinstance(action, Ask):
             choice = Evidence(
@@ -185,7 +185,7 @@ class Trying:
         if order is None:
             return
         self._trials.tried += 1
-        async with aclosing(self._loop.run(order)) as events:
+        async with aclosing(self.loop.run(order)) as events:
             async for event in events:
                 if isinstance(event, Settled):
                     self._trials.charge(_paid_usd(event.record))

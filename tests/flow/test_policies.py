@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import SettingsError
+from app.main import create_app
 from app.replay.policies import Choice, build_policy, parse_choices, sweep
 from app.replay.run import run
 from app.settings.configuration import build_settings
@@ -28,6 +29,17 @@ async def test_a_router_name_is_a_policy_with_a_threshold(tmp_path: Path) -> Non
     assert told["router-winrate-1"]["policy"] == "winrate"
     assert 0 < told["router-winrate-1"]["start"]["score"] < 1
     assert "threshold=0.11593" in told["router-llm_at-0.11593"]["policy_version"]
+
+
+@pytest.mark.parametrize(
+    "name", ["router-mf-0.5", "router-value-0.5", "router-winrate-1.5", "auto:mf", "other"]
+)
+def test_an_alias_of_what_is_no_model_is_refused_with_the_configuration(
+    tmp_path: Path, name: str
+) -> None:
+    values = configuration("http://127.0.0.1:9", tmp_path, aliases={"mine": name, "other": "auto"})
+    with pytest.raises(SettingsError, match=f"aliases.mine: '{name}' is not a model"):
+        create_app(build_settings(values))
 
 
 @pytest.mark.parametrize("name", ["router-mf-0.11593", "router-value-0.5", "router-winrate-1.5"])

@@ -198,6 +198,76 @@ async def test_a_canary_that_is_worse_for_sure_returns_to_shadow(
     assert report["baseline"] == "large"
 
 
+@pytest.mark.timeout(90)
+async def test_after_a_restart_a_canary_and_its_alarms_are_decided_anew_from_the_records(
+    tmp_path: Path,
+) -> None:
+    coins = {"small": 0.1, "medium": 0.1, "large": 0.6, "full": 0.4}
+    world = World(1, start="small", judge_sees=0.0, decided=True, coins=coins)
+    await kept(tmp_path, [world.record() for _ in range(350)])
+    first, again = await _canary(tmp_path), await _canary(tmp_path, erases=True)
+    erased = await _canary(tmp_path, records=0)
+    assert first[:2] == ("returned", "large")
+    assert first[2]
+    assert again == first
+    assert erased == ("canary", "small", set())
+
+
+async def _canary(
+    directory: Path, *, records: int = 350, erases: bool = False
+) -> tuple[str, str, set[str]]:
+    """How one stands that starts with so many records: its mode, who answers, its alarms."""
+    more: Json = {"mode": {"canary": 0.999}, "shadow": {"share": 0}}
+    async with gateway(directory, policy="always:small", **more) as gate:
+
+        async def told() -> Json:
+            report: Json = (await gate.http.get("/v1/report")).json()
+            return report
+
+        async def is_looked_at() -> bool:
+            report = await told()
+            return report["counts"]["all"] >= records and (
+                not records or report["mode"]["name"] == "returned"
+            )
+
+        await until(is_looked_at, 20)
+        reply, report = await gate.ask(), await told()
+        if erases:
+            await gate.http.delete("/v1/records?all=true")
+    alarms = {f"{alarm['name']} {alarm['about']}" for alarm in report["alarms"]}
+    return report["mode"]["name"], reply.headers["x-autoshift-tier"], alarms
+
+
+async def test_a_reload_prices_what_is_tried_and_its_verdicts_anew(tmp_path: Path) -> None:
+    judge = {"by": "medium"}
+    async with gateway(tmp_path, policy="llm_at", mode="shadow", shadow=ALL, judge=judge) as gate:
+        values = configuration(gate.provider.url, tmp_path, policy="llm_at", judge=judge)
+        for tier in values["tiers"]:
+            tier["price"] = {name: 3 * usd for name, usd in tier["price"].items()}
+        before = (await _tried(gate))["attempts"][0]
+        gate.app.state.in_force.reload(lambda: build_settings(values))
+        after = (await _tried(gate))["attempts"][0]
+
+    assert after["cost_usd"] == pytest.approx(3 * before["cost_usd"])
+    costs = [attempt["verdicts"][0]["cost_usd"] for attempt in (before, after)]
+    assert costs[1] == pytest.approx(3 * costs[0])
+
+
+async def _tried(gate: Gateway) -> Json:
+    """What is tried next beside a request, judged by a judge."""
+    known = {record["id"] for record in await records(gate)}
+    found: list[Json] = []
+
+    async def is_tried() -> bool:
+        await gate.ask()
+        new = [r for r in await records(gate) if r["trial_of"] and r["trial_of"] not in known]
+        found.extend(r for r in new if r["attempts"][0]["verdicts"] and r["id"] not in known)
+        return bool(found)
+
+    await until(is_tried)
+    return found[-1]
+
+
 @pytest.mark.parametrize(
     ("more", "names"),
     [
