@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
+import os
 import shutil
+import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -104,9 +106,9 @@ async def _prepare_python(name: str) -> None:
     pins = pins_of(name)
     if _stands(folder, [pins]):
         return
-    await _run(sys.executable, "-m", "venv", "--clear", str(folder))
+    await install(sys.executable, "-m", "venv", "--clear", str(folder))
     install = ("-m", "pip", "install", "--disable-pip-version-check", "--quiet")
-    await _run(str(folder / "bin" / "python"), *install, "--require-hashes", "-r", str(pins))
+    await install(str(folder / "bin" / "python"), *install, "--require-hashes", "-r", str(pins))
     _stamp(folder, [pins])
 
 
@@ -116,7 +118,7 @@ async def _prepare_node() -> None:
         NODE.mkdir(parents=True)
         for file in NODE_FILES:
             shutil.copy(file, NODE)
-        await _run("npm", "ci", "--prefix", str(NODE), "--silent")
+        await install("npm", "ci", "--prefix", str(NODE), "--loglevel=error", **trusted())
         _stamp(NODE, NODE_FILES)
     # Modules are looked for beside the file that imports them.
     for driver in (HERE / "drivers").glob("*.mjs"):
@@ -136,9 +138,17 @@ def _digest(pins: Sequence[Path]) -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in pins)).hexdigest()
 
 
-async def _run(*command: str) -> None:
+def trusted() -> dict[str, str]:
+    """Has Node trust the authorities that this machine trusts, as pip does, besides its own."""
+    cafile = ssl.get_default_verify_paths().cafile
+    return {} if cafile is None else {"NODE_EXTRA_CA_CERTS": cafile}
+
+
+async def install(*command: str, **usual: str) -> None:
+    """`usual`: variables, where the environment has none of that name."""
     sys.stdout.write(f"  {' '.join(command)}\n")
     sys.stdout.flush()
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT)
+    environment = {**usual, **os.environ}  # noqa: TID251 - a command inherits it
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment)
     if await process.wait() != 0:
         raise SystemExit(f"failed: {' '.join(command)}")

@@ -2,11 +2,12 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.clients.clients import CLIENTS, HERE, NODE_FILES, pins_of
+from tests.clients.clients import CLIENTS, HERE, NODE_FILES, install, pins_of, trusted
 
 PYTHON = [pins_of(client.name) for client in CLIENTS if not client.needs_node]
 
@@ -32,3 +33,15 @@ def test_the_lock_file_names_no_registry() -> None:
 
 def test_every_file_of_pins_belongs_to_a_client() -> None:
     assert sorted((HERE / "pins").glob("*.txt")) == sorted(PYTHON)
+
+
+@pytest.mark.anyio
+async def test_in_a_bare_environment_node_trusts_whom_this_machine_trusts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for known, says in ((None, trusted()["NODE_EXTRA_CA_CERTS"]), ("/mine.pem", "/mine.pem")):
+        monkeypatch.delenv("NODE_EXTRA_CA_CERTS", raising=False)
+        if known is not None:
+            monkeypatch.setenv("NODE_EXTRA_CA_CERTS", known)
+        told = f"import os; assert os.environ['NODE_EXTRA_CA_CERTS'] == {says!r}"
+        await install(sys.executable, "-c", told, **trusted())
