@@ -107,8 +107,8 @@ async def _prepare_python(name: str) -> None:
     if _stands(folder, [pins]):
         return
     await install(sys.executable, "-m", "venv", "--clear", str(folder))
-    install = ("-m", "pip", "install", "--disable-pip-version-check", "--quiet")
-    await install(str(folder / "bin" / "python"), *install, "--require-hashes", "-r", str(pins))
+    pip = ("-m", "pip", "install", "--disable-pip-version-check", "--quiet")
+    await install(str(folder / "bin" / "python"), *pip, "--require-hashes", "-r", str(pins))
     _stamp(folder, [pins])
 
 
@@ -140,8 +140,8 @@ def _digest(pins: Sequence[Path]) -> str:
 
 def trusted() -> dict[str, str]:
     """Has Node trust the authorities that this machine trusts, as pip does, besides its own."""
-    cafile = ssl.get_default_verify_paths().cafile
-    return {} if cafile is None else {"NODE_EXTRA_CA_CERTS": cafile}
+    cafile = ssl.get_default_verify_paths().cafile or ""
+    return {"NODE_EXTRA_CA_CERTS": cafile} if cafile else {}
 
 
 async def install(*command: str, **usual: str) -> None:
