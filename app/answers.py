@@ -4,7 +4,9 @@ Source: openai/openai-openapi, `CreateChatCompletionResponse` and its stream var
 stray from it in known ways; what can be repaired without guessing is, the rest is a failure.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import TypeGuard
 
 import orjson
@@ -42,16 +44,25 @@ class ToolCall:
 
 @dataclass(slots=True)
 class Answer:
-    """What one tier said; `chunks` are the provider's own, kept for the reply."""
+    """What one tier said."""
 
-    chunks: list[Json] = field(default_factory=list)
     tool_calls: list[ToolCall] = field(default_factory=list)
     finish_reason: str | None = None
     model: str | None = None
     usage: Usage | None = None
+    _first: Json | None = None
+    _rest: bytearray = field(default_factory=bytearray)
     _text: list[str] = field(default_factory=list)
     _refusal: list[str] = field(default_factory=list)
     _gaps: list[float] = field(default_factory=list)
+
+    @property
+    def chunks(self) -> Iterator[Json]:
+        """The provider's own, as far as they were kept for the reply."""
+        if self._first is not None:
+            yield self._first
+        for line in BytesIO(self._rest):
+            yield orjson.loads(line)
 
     @property
     def text(self) -> str:
@@ -71,8 +82,11 @@ class Answer:
 
     def add(self, chunk: Json, *, keep: bool = True) -> None:
         """Take in the next normalised chunk: of a stream, or the one of a plain reply."""
-        if keep:
-            self.chunks.append(chunk)
+        if keep and self._first is None:
+            self._first = chunk
+        elif keep:
+            # As lines, since a chunk of one letter takes twenty times as much as a tree of objects.
+            self._rest += orjson.dumps(chunk, option=orjson.OPT_APPEND_NEWLINE)
         self.model = chunk.get("model") or self.model
         self.usage = parse_usage(chunk.get("usage")) or self.usage
         for choice in chunk["choices"]:
