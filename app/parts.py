@@ -125,21 +125,19 @@ def build_parts(settings: Settings) -> Parts:
         logger.warning("prices: %s", doubt)
     files = read_files(settings)
     policies = build_policies(settings, files)
-    catalogue = Catalogue(
-        ladder=ladder, policies=policies, default=settings.policy, aliases=settings.aliases
-    )
     clock = SystemClock()
     transport = build_transport(settings)
     embedder = build_embedder(settings.embedder)
+    metrics = Metrics(
+        tiers=ladder.names, policies=policies, checks=CHECKS, version=version("autoshift")
+    )
     store = build_store(
         settings.store,
         dimension=embedder.dimension,
         api_key=secret(settings.store.api_key_env, wanted_by="store"),
+        refused=metrics.refuse_row,
     )
     outbox = build_outbox(settings.store)
-    metrics = Metrics(
-        tiers=ladder.names, policies=policies, checks=CHECKS, version=version("autoshift")
-    )
     rng = Random(settings.seed)  # noqa: S311 - chooses tiers and waits, guards nothing
     budget = RetryBudget(settings.retries, clock, rng)
     exchange = build_exchange(settings, transport, budget, metrics.traffic, clock)
@@ -221,7 +219,9 @@ def build_parts(settings: Settings) -> Parts:
         in_flight=in_flight,
         policies=policies,
         files=files,
-        catalogue=catalogue,
+        catalogue=Catalogue(
+            ladder=ladder, policies=policies, default=settings.policy, aliases=settings.aliases
+        ),
         store=store,
         outbox=outbox,
         metrics=metrics,

@@ -1,5 +1,7 @@
 """Where records are kept and found again: one protocol, an embedded store and a server's."""
 
+from collections.abc import Callable
+
 from pydantic import SecretStr
 
 from app.settings import StoreSection
@@ -24,11 +26,23 @@ __all__ = [
 
 
 def build_store(
-    settings: StoreSection, *, dimension: int, api_key: SecretStr | None
+    settings: StoreSection,
+    *,
+    dimension: int,
+    api_key: SecretStr | None,
+    refused: Callable[[], None] = lambda: None,
 ) -> RecordStore:
-    """The store these settings describe, not yet open."""
+    """The store these settings describe, not yet open.
+
+    `refused` is called for each row it gives back that is no answer to what was asked.
+    """
     if settings.url is None:
-        return EdgeStore(settings.path, dimension=dimension, upkeep_records=settings.upkeep_records)
+        return EdgeStore(
+            settings.path,
+            dimension=dimension,
+            upkeep_records=settings.upkeep_records,
+            refused=refused,
+        )
     # The client library takes seconds to import, and most gateways never need it.
     from app.store.server import ServerStore, connect  # noqa: PLC0415
 
@@ -37,6 +51,7 @@ def build_store(
         url=settings.url,
         collection=settings.collection,
         dimension=dimension,
+        refused=refused,
     )
 
 

@@ -56,6 +56,7 @@ class EdgeStore:
         free_bytes: Callable[[Path], int] = free_bytes_of,
         upkeep_retry_s: float = UPKEEP_RETRY_S,
         purge_every_s: float = PURGE_EVERY_S,
+        refused: Callable[[], None] = lambda: None,
     ) -> None:
         self._path = path
         self._dimension = dimension
@@ -67,7 +68,7 @@ class EdgeStore:
         self._lock = DirectoryLock(path)
         self._generations = Generations(path / "edge")
         self._shard: EdgeShard | None = None
-        self._searching = Searching()
+        self._searching = Searching(refused=refused)
         self._writing = threading.Lock()
         self._renewing = threading.Lock()
         self._since_copy: deque[UpdateOperation] | None = None

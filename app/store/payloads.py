@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -76,17 +76,21 @@ _EVIDENCE_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
 def neighbours_of(
-    rows: Iterable[tuple[float, object, object]], words: Mapping[str, str]
+    rows: Iterable[tuple[float, object, object]],
+    words: Mapping[str, str],
+    refused: Callable[[], None],
 ) -> list[Neighbour]:
     """The rows that are records with these words, each once; no store is trusted.
 
     A row is the similarity, the payload, and the vector as numbers under its name, or not at all.
+    `refused` is called for each of the others.
     """
     found: dict[str, Neighbour] = {}
     for similarity, payload, vector in rows:
         record = record_in(payload)
         if record is None or not fits(record, words) or not abs(similarity) <= SIMILARITY_MOST:
             logger.warning("a row of the store is passed over: it is no answer to what was asked")
+            refused()
             continue
         found.setdefault(record.id, Neighbour(similarity, record, vector_of(vector)))
     return [*found.values()]

@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeAlias
 from uuid import UUID
@@ -32,7 +32,11 @@ class Searching:
     checked again, as anywhere.
     """
 
-    def __init__(self, decoded_records: int = DECODED_RECORDS) -> None:
+    def __init__(
+        self, decoded_records: int = DECODED_RECORDS, refused: Callable[[], None] = lambda: None
+    ) -> None:
+        """`refused` is called for each row that is no answer to what was asked."""
+        self._refused = refused
         self._decoded_records = decoded_records
         self._decoded: OrderedDict[PointId, Record] = OrderedDict()
         self._met: dict[str, set[str]] = {name: set() for name in CONDITIONS}
@@ -82,6 +86,8 @@ class Searching:
         for point, record in zip(points, records, strict=True):
             if record is not None and fits(record, words):
                 found.append(Neighbour(point.score, record, vector_of(point.vector)))
+            else:
+                self._refused()
         return found
 
     def _records(self, shard: EdgeShard, ids: Sequence[PointId]) -> list[Record | None]:

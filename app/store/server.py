@@ -68,7 +68,9 @@ class ServerStore:
         collection: str,
         dimension: int,
         clock: Callable[[], float] = time.monotonic,
+        refused: Callable[[], None] = lambda: None,
     ) -> None:
+        self._refused = refused
         self._client = client
         self._url = url
         self._collection = collection
@@ -108,7 +110,7 @@ class ServerStore:
             ),
         )
         rows = ((point.score, point.payload, point.vector) for point in response.points)
-        return neighbours_of(rows, words)[:limit]
+        return neighbours_of(rows, words, self._refused)[:limit]
 
     async def write(self, operations: Sequence[Operation]) -> None:
         for stage in stages_of(operations):

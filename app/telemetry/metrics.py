@@ -121,6 +121,10 @@ class Metrics:
         gauge = Gauge(f"autoshift_{name}", _WATCHED[name], registry=self._registry)
         gauge.set_function(guarded)
 
+    def refuse_row(self) -> None:
+        """A row of the store was passed over."""
+        self._rows_refused.inc()
+
     def observe_lag(self, lag_s: float) -> None:
         """How late the event loop came back to somebody who slept."""
         self._lag_s.observe(lag_s)
@@ -156,6 +160,9 @@ class Metrics:
         )
         self._refused = self._counter(
             "records_refused", "Records not written down: the outbox was full or failed."
+        )
+        self._rows_refused = self._counter(
+            "store_rows_refused", "Rows of the store that were no answer to what was asked."
         )
         self._gauge("build_info", "Always 1; the version is in the label.", "version").labels(
             version

@@ -9,35 +9,10 @@ import pytest
 
 from app.errors import EmbedderError
 from app.records import Vector
+from tests.support.embedder import DIMENSION, ScriptedEmbedder, unit
 from tests.support.gateway import Gateway, gateway, metric, until
 
 pytestmark = pytest.mark.anyio
-
-DIMENSION = 256
-
-
-class ScriptedEmbedder:
-    """Gives the vector it is told to, or raises, or takes its time."""
-
-    tag = f"scripted/{DIMENSION}"
-    dimension = DIMENSION
-
-    def __init__(self) -> None:
-        self.gives: Vector | Exception | None = unit()
-        self.takes_s = 0.0
-
-    async def embed(self, text: str) -> Vector | None:
-        await asyncio.sleep(self.takes_s)
-        if isinstance(self.gives, Exception):
-            raise self.gives
-        return self.gives
-
-
-def unit(dimension: int = DIMENSION, length: float = 1.0) -> Vector:
-    vector = np.zeros(dimension, dtype=np.float32)
-    vector[0] = length
-    return vector
-
 
 NUMBERS = count()
 """No question twice: the vector of one that was asked before is at hand."""

@@ -10,7 +10,7 @@ import pytest
 
 from app.settings import StoreSection
 from app.store import Delete, Outbox, build_store
-from tests.support.gateway import Gateway, gateway, until
+from tests.support.gateway import Gateway, gateway, metric, until
 from tests.support.qdrant import Faults, fake_qdrant
 from tests.support.records import (
     DIMENSION,
@@ -237,15 +237,25 @@ async def test_rows_that_are_no_answer_to_what_was_asked_teach_nothing(tmp_path:
     ):
         await asked(gate)
         await until(lambda: nothing_waits(gate))
+        before = await metric_of(gate, "autoshift_store_rows_refused_total")
+        assert before == 0
         for lie, twist in LIES.items():
             server.faults = Faults(twist=lambda rows, twist=twist: [twist(row) for row in rows])  # type: ignore[misc]
             told = await gate.decision_of(await gate.ask(autoshift={"learn": False}))
             assert told["start"]["neighbours"] == 0, lie
+            passed_over = await metric_of(gate, "autoshift_store_rows_refused_total")
+            # A reply that cannot be read at all is a store that is down.
+            assert (passed_over > before) != ("store" in told["degraded"]), lie
+            before = passed_over
             server.faults = Faults()
             await until(lambda: is_well(gate))
         server.faults = Faults(twist=lambda rows: 3 * rows[:1])
         told = await gate.decision_of(await gate.ask(autoshift={"learn": False}))
         assert told["start"]["neighbours"] == 1
+
+
+async def metric_of(gate: Gateway, name: str) -> float:
+    return metric((await gate.http.get("/metrics")).text, name)
 
 
 async def test_a_bad_vector_is_never_sent_to_the_store(tmp_path: Path) -> None:

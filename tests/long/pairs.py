@@ -1,6 +1,6 @@
 """Every two faults at once, 20 requests each: whatever fails together, each ends well and once.
 
-Of row X1 all but a failing embedder, which nothing outside the process can bring about.
+Row X1; the embedder fails as none outside the process can make it, so another one is put in.
 """
 
 import asyncio
@@ -13,7 +13,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
+
+from app.errors import EmbedderError
 from tests.long._requests import DEADLINE_S, Tally, all_quiet, answer_of, ask, within_bounds
+from tests.support.embedder import ScriptedEmbedder
 from tests.support.faults import Act, Hop, breaks, fails, holds, sends
 from tests.support.faulty_gateway import QUICK, faulty_gateway, tiers
 from tests.support.qdrant import FakeQdrant, fake_qdrant
@@ -23,6 +27,7 @@ CLIENTS = 4
 FAILING = {"U2": "small", "U5": "small", "U7": "medium"}
 ACTS: Mapping[str, Act] = {"U2": fails(500), "U5": holds(), "U7": breaks(2, "cut")}
 OTHERS = {
+    "E1": "the embedder fails",
     "Q1": "the store goes down",
     "J1": "the judge babbles",
     "D1": "the outbox is full",
@@ -38,8 +43,9 @@ def run(*, scale: float) -> dict[str, object]:
     pairs = list(combinations([*ACTS, *OTHERS], 2))
     tally = Tally()
     for pair in pairs:
-        with tempfile.TemporaryDirectory() as store:
+        with tempfile.TemporaryDirectory() as store, pytest.MonkeyPatch.context() as patch:
             try:
+                _embedder(patch, fails="E1" in pair)
                 asyncio.run(_pair(Path(store), frozenset(pair), requests, tally))
             except BaseException as exc:
                 exc.add_note(" and ".join(pair))
@@ -83,6 +89,13 @@ async def _pair(store: Path, pair: frozenset[str], requests: int, tally: Tally) 
             await all_quiet(gate, behind)
             within_bounds(behind)
             server.faults.read_status = server.faults.write_status_code = 200
+
+
+def _embedder(patch: pytest.MonkeyPatch, *, fails: bool) -> None:
+    if fails:
+        embedder = ScriptedEmbedder()
+        embedder.gives = EmbedderError("no")
+        patch.setattr("app.parts.build_embedder", lambda _: embedder)
 
 
 def _take_down(server: FakeQdrant) -> None:
