@@ -22,8 +22,9 @@ def accounted(tier: Tier, attempt: Attempt, answer: Answer, clock: Clock) -> Ite
         yield
     except (UpstreamError, DeadlineError) as exc:
         attempt.outcome, attempt.error = "failed", exc.code
-        # What was sent on while it came has begun to cost, whatever ended it.
-        billable = attempt.live or not isinstance(exc, UpstreamError) or exc.billable
+        # What has begun to come has begun to cost, whatever ended it.
+        begun = attempt.live or not answer.empty
+        billable = begun or not isinstance(exc, UpstreamError) or exc.billable
         raise
     finally:
         attempt.latency_s = clock.monotonic_s() - started_s

@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 LOOK_S = 2.0
 
 
+ABOUT_ALL = frozenset({"returned", "tried", "spent_usd"})
+"""What is told of the mode that comes of everybody's requests, and so is for admins."""
+
+
 class Mode:
     """In shadow the client's own model, `tier`, answers, and what the policy would do is tried.
 

@@ -1,6 +1,8 @@
 """What of a request one tier's provider gets: its own names and limits, nothing it rejects."""
 
 import hashlib
+import re
+from itertools import islice
 
 from app.jsontext import Json
 from app.parameters import HINTS, PARAMETERS
@@ -37,6 +39,8 @@ DENIED = frozenset(
         "vertex_credentials",
     }
 )
+TOLD = 32
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 DENIED_STARTS = ("litellm_", "proxy")
 
 
@@ -62,12 +66,19 @@ def tailor(tier: Tier, request: ChatRequest, tenant: str) -> Json:
 
 
 def left_out(tier: Tier, request: ChatRequest) -> tuple[str, ...]:
-    """The client's parameters that this tier does not get."""
-    return tuple(
+    """The client's parameters that this tier does not get; the first few, by names that are names.
+
+    They are told in a header and kept on records, and whoever asks may call them anything.
+    """
+    names = (
         name
         for name, value in request.body.items()
-        if name not in _OURS and value is not None and _kept(tier, name, value, "") is None
+        if name not in _OURS
+        and value is not None
+        and _NAME.fullmatch(name)
+        and _kept(tier, name, value, "") is None
     )
+    return tuple(islice(names, TOLD))
 
 
 def rejected(tier: Tier, request: ChatRequest) -> str | None:

@@ -12,6 +12,8 @@ from app.accounts.keyring import Caller, Keyring
 from app.accounts.limiter import Limiter
 from app.api.admission import ADMITTED, Admission
 from app.errors import PermissionDeniedError, UnknownKeyError
+from app.jsontext import Json
+from app.mode import ABOUT_ALL
 from app.settings.keys import Role
 
 Right: TypeAlias = Literal["open", "metrics", "user", "admin"]
@@ -140,3 +142,10 @@ def tenant_of(caller: Caller, named: str | None) -> str:
     if caller.role != "admin":
         raise PermissionDeniedError("only a key with the role 'admin' may name another tenant")
     return named
+
+
+def mode_for(caller: Caller, told: Json) -> Json:
+    """What this caller is told of the mode: of everybody's requests only an admin hears."""
+    if caller.role == "admin":
+        return told
+    return {name: value for name, value in told.items() if name not in ABOUT_ALL}

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from app.accounts.keyring import Caller
-from app.api.auth import EVERYBODY, Asking, tenant_of
+from app.api.auth import EVERYBODY, Asking, mode_for, tenant_of
 from app.api.fields import Fields, query_of
 from app.errors import NotFoundError
 from app.jsontext import Json
@@ -76,7 +76,7 @@ class Figures:
     async def _work_out(
         self, caller: Caller, tenant: str, fields: Fields, baseline: str | None
     ) -> Json:
-        now_s, mode = time.time(), self.mode()
+        now_s, mode = time.time(), mode_for(caller, self.mode())
         taken = snapshot_of(
             self.tracker,
             None if tenant == EVERYBODY else tenant,

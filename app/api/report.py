@@ -8,7 +8,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from app.api.auth import EVERYBODY, Asking, tenant_of
+from app.api.auth import EVERYBODY, Asking, mode_for, tenant_of
 from app.api.fields import Fields, query_of
 from app.api.story import json_reply
 from app.jsontext import Json
@@ -33,7 +33,7 @@ def report_router(
         named = tenant_of(caller, fields.text("tenant", most=NAME_CHARACTERS) or usual)
         tenant = None if named == EVERYBODY else named
         since_s = fields.since_s("since", time.time())
-        now = mode()
+        now = mode_for(caller, mode())
         baseline = fields.text("baseline", most=NAME_CHARACTERS) or now["tier"]
         taken = snapshot_of(tracker, tenant, since_s=since_s, simulated=simulated)
         if caller.role != "admin":

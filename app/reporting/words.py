@@ -119,7 +119,7 @@ def _mode(mode: Json) -> Iterator[str]:
     if "tried" in mode:
         spent = dollars(mode["spent_usd"])
         yield f"Tried since the start: {mode['tried']:,} requests, for ${spent}."
-    if mode["returned"]:
+    if mode.get("returned"):
         yield f"The canary was worse: {mode['returned']}; so it is shadow again."
 
 

@@ -101,3 +101,26 @@ async def test_no_url_in_a_request_is_fetched(tmp_path: Path) -> None:
         said = {"decision": given.headers["x-autoshift-decision"], "correct": True, "comment": url}
         assert (await gate.http.post("/v1/feedback", json=said)).status_code == 200
         assert attacker.visits == []
+
+
+async def test_no_parameters_name_writes_headers_or_fills_records(tmp_path: Path) -> None:
+    hostile: Json = {
+        "proxy\r\nset-cookie: a=b": 1,
+        "litellm_x\nx-evil: 1": 1,
+        "proxy,x-autoshift-tier": 1,
+        "proxy\u00e9": 1,
+        "litellm_" + "x" * 100_000: 1,
+        "api_base": 1,
+    }
+    many: Json = {f"litellm_{number}": 1 for number in range(20_000)}
+    async with gateway(tmp_path) as gate:
+        for stream in (False, True):
+            reply = await gate.ask(**hostile, stream=stream)
+            assert reply.status_code == 200
+            assert not {"set-cookie", "x-evil"} & set(reply.headers)
+            assert reply.headers["x-autoshift-dropped"] == "api_base"
+            told = await gate.decision_of(reply)
+            assert told["attempts"][0]["dropped"] == ["api_base"]
+            reply = await gate.ask(**many, stream=stream)
+            assert len(reply.headers["x-autoshift-dropped"]) < 2000
+            assert "litellm_" not in str(gate.provider.calls[-1].body)

@@ -41,6 +41,7 @@ from tests.support.faults import (
 )
 from tests.support.faulty_gateway import PATIENT, QUICK, ended_well, faulty_gateway, tiers
 from tests.support.gateway import Json, chat, configuration, gateway_before, metric
+from tests.support.keys import bearer, keys_in
 
 pytestmark = pytest.mark.anyio
 
@@ -485,3 +486,52 @@ async def served_with(config: Path, **environment: str) -> AsyncGenerator[str, N
     finally:
         process.kill()
         await process.communicate()
+
+
+@pytest.mark.parametrize("how", ["cut", "an error in mid-stream", "left"])
+async def test_what_breaks_off_is_paid_for_as_dear_as_it_may_have_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """I14: nobody knows what an answer cost that began and broke off; so nothing is given back."""
+    keys = keys_in(monkeypatch, {"a-1": {"limits": {"usd_per_day": 0.01}}})
+    begun = event({"content": "long and dear"})
+    failed = b'data: {"error": {"message": "no"}}\n\n'
+    acts = {
+        "cut": sends(begun, ending="cut"),
+        "an error in mid-stream": sends(begun + failed),
+        "left": drips(begun, 0.05),
+    }
+    changed = tiers(small={"timeouts": PATIENT})
+    async with faulty_gateway(tmp_path, keys=keys, tiers=changed) as (gate, behind):
+        behind.plays("model-small", acts[how])
+        asked = []
+        # At worst each costs 0.004 USD: two of them are affordable, and a third is not.
+        for _ in range(4):
+            body = chat(model="small", max_tokens=900, stream=True)
+            async with gate.http.stream(
+                "POST", "/v1/chat/completions", json=body, headers=bearer("a-1")
+            ) as reply:
+                asked.append(reply.status_code)
+                if how == "left" and reply.status_code == 200:
+                    await anext(reply.aiter_bytes())
+                else:
+                    await reply.aread()
+        held = chat(model="auto:cascade", max_tokens=900, stream=True)
+        reply = await gate.http.post("/v1/chat/completions", json=held, headers=bearer("a-1"))
+        assert reply.status_code == 429
+        assert (asked.count(429), len(behind.asked())) == (2, 2)
+
+
+async def test_an_answer_that_began_and_was_held_has_cost_nobody_knows_what(tmp_path: Path) -> None:
+    begun = event({"content": "long and dear"})
+    failed = b'data: {"error": {"message": "no"}}\n\n'
+    async with faulty_gateway(tmp_path, tiers=tiers(small={"timeouts": PATIENT})) as (gate, behind):
+        for acts, cost_usd in (
+            (sends(begun, ending="cut"), None),
+            (sends(begun + failed), None),
+            (sends(failed), 0.0),
+            (fails(500), 0.0),
+        ):
+            behind.plays("model-small", acts)
+            told = await gate.decision_of(await gate.ask(model="auto:cascade", stream=True))
+            assert told["attempts"][0]["cost_usd"] == cost_usd

@@ -8,6 +8,7 @@ import pytest
 from app.errors import SettingsError
 from app.settings.configuration import build_settings
 from tests.support.gateway import Gateway, Json, configuration, gateway, metric, until
+from tests.support.keys import bearer, keys_in
 from tests.support.logged import World, kept
 from tests.support.provider import Fails, Says
 
@@ -131,6 +132,26 @@ async def test_no_more_is_spent_than_the_share_allows(tmp_path: Path) -> None:
         asked = gate.provider.asked()
 
     assert asked == ["model-large"] * 5
+
+
+async def test_what_all_tenants_together_had_tried_is_for_admins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = keys_in(monkeypatch)
+    async with gateway(tmp_path, policy="llm_at", mode="shadow", shadow=ALL, keys=keys) as gate:
+
+        async def told(key: str, path: str) -> Json:
+            mode: Json = (await gate.http.get(path, headers=bearer(key))).json()["mode"]
+            return mode
+
+        async def are_tried() -> bool:
+            await gate.ask(headers=bearer("a-1"))
+            return bool((await told("root", "/v1/report?tenant=*"))["tried"] > 0)
+
+        await until(are_tried)
+        for path in ("/v1/report", "/v1/dashboard"):
+            assert set(await told("b-1", path)) == {"name", "tier", "canary"}
+            assert (await told("root", path))["spent_usd"] > 0
 
 
 async def test_a_tier_that_is_down_fails_as_before_and_nothing_is_tried(tmp_path: Path) -> None:
