@@ -17,6 +17,7 @@ from tests.flow.test_serve import Served, config_file, served, start
 from tests.support.gateway import chat, until
 from tests.support.ledger import Exchange, understood
 from tests.support.provider import Hangs, Provider, Says, provider
+from tests.support.qdrant import Faults, fake_qdrant
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 
@@ -94,6 +95,49 @@ async def test_what_does_not_finish_in_time_is_told_so_and_its_record_kept(tmp_p
     assert b"shutting_down" in got.body
     assert understood(got).end == "error"
     assert await kept(tmp_path) == [("failed", "shutting_down")] * 3
+
+
+async def test_a_judge_that_still_thinks_is_not_waited_for_either(tmp_path: Path) -> None:
+    """P2, in mid-judge: what was held is not served unjudged, and the call to the judge ends."""
+    async with provider() as behind:
+        behind.answers("model-small", Says("held until it is judged"))
+        behind.verdicts("model-large", Hangs())
+        async with served("--config", patient(tmp_path, behind)) as gate:
+            asking = [exchange(gate.http, model="auto:cascade", stream=s) for s in (False, True)]
+            async with asyncio.TaskGroup() as tasks:
+                begun = [tasks.create_task(each) for each in asking]
+                await until(lambda: len(behind.asked(judging=True)) == 2)
+                assert await gate.stop() == 0
+        await until(lambda: behind.open == 0)
+        assert len(behind.calls) == 4
+    for each in begun:
+        got = each.result()
+        assert got.status == 503
+        assert b"shutting_down" in got.body
+        assert b"held until" not in got.body
+    assert await kept(tmp_path) == [("failed", "shutting_down")] * 2
+
+
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
+async def test_records_that_wait_for_a_store_that_is_down_outlast_the_end(tmp_path: Path) -> None:
+    """P2, with a backlog: the end is not put off, and the next start delivers."""
+    async with fake_qdrant() as server, provider() as behind:
+        store = {"path": str(tmp_path / "store"), "url": server.url}
+        config = config_file(tmp_path, behind.url, store=store)
+        server.faults = Faults(write_status_code=503)
+        async with served("--config", config) as gate:
+            replies = [await gate.http.post(CHAT, json=chat(f"{n}")) for n in range(5)]
+            assert await gate.stop() == 0
+        assert server.asked
+        server.faults = Faults()
+        async with served("--config", config) as gate:
+            wanted = {reply.headers["x-autoshift-decision"] for reply in replies}
+
+            async def are_there() -> bool:
+                return "upsert" in server.asked and wanted <= set(await server.ids())
+
+            await until(are_there, 15)
+            assert await gate.stop() == 0
 
 
 async def test_it_is_not_ready_at_once_and_still_answers_for_a_while(tmp_path: Path) -> None:
