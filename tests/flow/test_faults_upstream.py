@@ -23,6 +23,8 @@ import orjson
 import pytest
 import trustme
 
+from app.tiers import Tier
+from tests.support.exchange import plain_exchange
 from tests.support.faults import (
     Act,
     black_hole,
@@ -535,3 +537,26 @@ async def test_an_answer_that_began_and_was_held_has_cost_nobody_knows_what(tmp_
             behind.plays("model-small", acts)
             told = await gate.decision_of(await gate.ask(model="auto:cascade", stream=True))
             assert told["attempts"][0]["cost_usd"] == cost_usd
+
+
+async def test_tiny_events_that_come_together_let_others_have_their_turn() -> None:
+    events = [event({"content": "x"}) for _ in range(20_000)]
+    async with faulty_provider() as behind:
+        behind.plays("model-small", sends(b"".join(events) + event({}, finish="stop")))
+        tier = Tier(name="small", provider="scripted", model="model-small", prior=0.5)
+        async with plain_exchange(behind.url, [tier]) as exchange:
+            turns, at_once, most = 0, 0, 0
+
+            async def others() -> None:
+                nonlocal turns
+                while True:
+                    await asyncio.sleep(0)
+                    turns += 1
+
+            async with asyncio.TaskGroup() as tasks:
+                other, seen = tasks.create_task(others()), 0
+                async for _ in exchange.complete(tier, {"messages": [], "stream": True}):
+                    at_once = at_once + 1 if turns == seen else 1
+                    seen, most = turns, max(most, at_once)
+                other.cancel()
+    assert 1 < most <= 500
