@@ -109,6 +109,8 @@ class Audience:
             tracker = self._tracker
             if learners is not None and tracker is not None:
                 tracker = tracker.fresh()
+            while learners is not None and not self._waiting.empty():
+                self._waiting.get_nowait()  # it is written down, and so shown here, or erased
             yield lambda record: self._restore(record, policies, tracker)
             if learners is not None:
                 self._policies.update(learners)

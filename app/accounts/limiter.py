@@ -235,9 +235,12 @@ class Limiter:
                 found = await ask()
         except (StorageError, OSError, TimeoutError) as exc:
             self._silent_until_s = time.monotonic() + SILENCE_S
+            if not self.is_down:
+                logger.warning("the limits' server does not answer", extra={"why": repr(exc)[:200]})
             self.is_down = True
-            logger.warning("the limits' server does not answer", extra={"why": repr(exc)[:200]})
             raise CountsDownError(DOWN) from exc
+        if self.is_down:
+            logger.info("the limits' server answers again")
         self.is_down = False
         return found
 

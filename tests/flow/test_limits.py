@@ -1,6 +1,7 @@
 """Limits: what a key may ask and spend, what one request may cost, and when nobody can count."""
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -289,8 +290,9 @@ async def test_what_has_no_price_cannot_be_limited(
 
 @needs_redis
 async def test_without_its_server_rates_are_not_limited_and_money_is_not_spent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     monkeypatch.setenv("REDIS_PASSWORD", PASSWORD)
     keys = keys_in(
         monkeypatch,
@@ -331,6 +333,8 @@ async def test_without_its_server_rates_are_not_limited_and_money_is_not_spent(
 
             await until(is_served)
             await until(lambda: counts_are(gate, "up"))
+            assert caplog.text.count("the limits' server does not answer") == 1
+            assert caplog.text.count("the limits' server answers again") == 1
             text = (await gate.http.get("/metrics", headers=bearer("prom"))).text
             assert metric(text, "autoshift_limited_total", limit="limits_unavailable") >= 1
 

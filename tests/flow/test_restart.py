@@ -169,6 +169,21 @@ async def test_what_was_learned_of_erased_records_leaves_the_running_process(
         assert await accuracies(gate) != pytest.approx(unlearned)
 
 
+async def test_what_was_erased_before_it_was_heard_of_is_not_learned_anew(tmp_path: Path) -> None:
+    store, outbox = ScriptedStore(), Outbox(tmp_path, capacity_bytes=1 << 24)
+    kept_one, gone = record(time_s=1.0), record(time_s=2.0)
+    again = Listens("a")
+    async with running(store, outbox) as recorder:
+        here = started(recorder, outbox, store, [Listens("a")])
+        for each in (kept_one, gone):
+            recorder.submit(each, None)
+            here.audience.show(each)
+        await here.archive.erase_named([gone.id], "local")
+        await here.restart(learners=lambda: {again.name: again}).run()
+        await here.audience.catch_up()
+    assert again.ids == [kept_one.id]
+
+
 async def test_a_frozen_policy_learns_again_only_what_it_knew(tmp_path: Path) -> None:
     store, outbox = ScriptedStore(), Outbox(tmp_path, capacity_bytes=1 << 24)
     old, new, names = record(time_s=1.0), record(time_s=20.0), ("always:a", "always:b")
