@@ -60,7 +60,7 @@ class ChatRequest:
             (body.get("n") or 1) > 1
             or body.get("logit_bias")
             or body.get("audio")
-            or any((part.get("file") or {}).get("file_id") for part in self._parts())
+            or any(_file_id(part.get("file")) for part in self._parts())
             or any(message.get("audio") for message in self.messages)
         )
 
@@ -103,6 +103,10 @@ class ChatRequest:
 
     def _parts(self) -> list[Json]:
         return [part for message in self.messages for part in parts(message)]
+
+
+def _file_id(file: object) -> object:
+    return file.get("file_id") if isinstance(file, dict) else None
 
 
 def parts(message: Json) -> list[Json]:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -381,3 +382,54 @@ async def test_bytes_that_are_no_request_do_no_harm(tmp_path: Path) -> None:
         assert (await gate.ask()).status_code == 200
         text = (await gate.http.get("/metrics")).text
         assert metric(text, "autoshift_requests_total", outcome="answered") == 1
+
+
+JUNK: list[Any] = [5, True, "x", [1], [[]], {"a": [1]}, None, 1e300]
+PARTS = ("text", "image_url", "file", "input_audio", "refusal")
+INSIDE = ("url", "file_id", "data", "file_data", "format", "detail")
+OURS = ("task", "conversation", "policy", "learn", "explore", "stream", "max_cost_usd")
+FIELDS = (
+    *("stop", "seed", "logit_bias", "metadata", "stream_options", "prediction", "modalities"),
+    *("audio", "user", "prompt_cache_key", "web_search_options", "reasoning_effort", "logprobs"),
+    *("store", "tools", "tool_choice", "functions", "function_call", "response_format", "n"),
+)
+
+
+def of_another_type(value: Any) -> Iterator[Json]:
+    """Requests that have this value where it may not belong."""
+
+    def says(*messages: Json) -> Json:
+        return {"messages": [*messages, {"role": "user", "content": "x"}]}
+
+    def calls(call: Json) -> Json:
+        return says(
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": value, "content": value},
+        )
+
+    for kind in PARTS:
+        for held in (value, dict.fromkeys(INSIDE, value)):
+            yield says({"role": "user", "content": [{"type": kind, kind: held}]})
+    for more in ({"content": [value]}, {"content": "x", "name": value}):
+        yield says({"role": "user", **more})
+    for name in ("audio", "refusal", "function_call"):
+        yield says({"role": "assistant", "content": "x", name: value})
+    yield calls({"id": value, "type": value, "function": value})
+    yield calls({"id": "a", "function": {"name": value, "arguments": value}})
+    yield {"tools": [{"type": value}]}
+    yield {"tools": [{"type": "function", "function": {"name": value, "parameters": value}}]}
+    yield {"response_format": {"type": value}}
+    schema = dict.fromkeys(("type", "properties", "required", "enum", "anyOf", "$ref"), value)
+    wanted = {"name": "a", "schema": schema}
+    yield {"response_format": {"type": "json_schema", "json_schema": wanted}}
+    yield from ({name: value} for name in FIELDS)
+    yield from ({"autoshift": {name: value}} for name in OURS)
+
+
+@pytest.mark.timeout(60)
+async def test_no_value_of_another_type_is_an_error_of_ours(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as gate:
+        for value in JUNK:
+            for more in of_another_type(value):
+                reply = await gate.ask(**{"model": "auto:value", **more})
+                assert reply.status_code in {200, 400, 404}, (more, reply.text)
