@@ -153,6 +153,7 @@ def normalise_completion(body: Json, who: str) -> Json:
     for position, choice in enumerate(choices):
         if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
             raise _broken(who, "message")
+        choice.pop("delta", None)
         message = choice["message"]
         message["role"] = "assistant"
         message.setdefault("content", None)
@@ -182,6 +183,7 @@ def normalise_chunk(body: Json, who: str) -> list[Json]:
     for position, choice in enumerate(choices):
         if not isinstance(choice, dict) or not isinstance(choice.get("delta") or {}, dict):
             raise _broken(who, "delta")
+        choice.pop("message", None)
         choice["delta"] = choice.get("delta") or {}
         _normalise_index(choice, position, who)
         _normalise_said(choice["delta"], who)

@@ -312,6 +312,25 @@ async def test_u9_what_can_be_repaired_is(tmp_path: Path) -> None:
         assert '"index":0' in reply.text
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+async def test_u9_what_belongs_into_the_other_kind_of_reply_is_left_out(
+    tmp_path: Path, stream: bool
+) -> None:
+    said = {"role": "assistant", "content": "sound"}
+    async with faulty_gateway(tmp_path) as (gate, behind):
+        for junk in (5, "x", [1], {"content": "other"}):
+            held = {"delta": said, "message": junk} if stream else {"message": said, "delta": junk}
+            choice = {"index": 0, "finish_reason": "stop", **held}
+            body = orjson.dumps({"choices": [choice]})
+            behind.plays("model-small", sends(b"data: " + body + b"\n\n" if stream else body))
+            for model in ("small", "auto:cascade"):
+                reply = await gate.ask(model=model, stream=stream)
+                assert ended_well(reply, stream=stream)
+                assert "sound" in reply.text
+                assert "other" not in reply.text
+                assert ('"message"' in reply.text) != stream
+
+
 async def test_u10_and_u11_take_no_more_memory_than_an_answer_may_have(tmp_path: Path) -> None:
     async with faulty_gateway(tmp_path) as (gate, behind):
         await gate.ask(model="small", stream=True)
