@@ -23,7 +23,8 @@ from app.telemetry.metrics import Metrics
 
 LOOK_S = 2.0
 """However often metrics are fetched, the records are looked through no more often than this."""
-LAG_S = 0.25
+LAG_S = 0.02
+"""A loop that is blocked for longer is certain to be late by the rest."""
 
 
 @dataclass(slots=True)

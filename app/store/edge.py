@@ -21,6 +21,7 @@ from app.store.engine import (
     counted,
     create_shard,
     engine_errors,
+    flush_shard,
     latest,
     load_shard,
     updates_of,
@@ -216,9 +217,9 @@ class EdgeStore:
             self._new_records += len(operations)
 
     def _flush(self) -> None:
-        with self._writing, engine_errors("flush"):
+        with self._writing:
             self._disk.require()
-            self._open_shard().flush()
+            flush_shard(self._open_shard(), self._generations.current())
 
     def _open_shard(self) -> EdgeShard:
         if self._shard is None:
@@ -260,7 +261,7 @@ class EdgeStore:
                 raise StoreError(f"{self._path} has lost its records while in use")
             # Twice: the copy, and what the optimizer writes beside it.
             self._disk.require(2 * size_bytes(current))
-            shard.flush()
+            flush_shard(shard, current)
             unfinished, source = self._generations.begin(), None
             if self._generations.has_erased:
                 create_shard(unfinished, self._dimension)
@@ -280,8 +281,7 @@ class EdgeStore:
         with self._writing:
             retired, old = self._open_shard(), self._generations.current()
             self._replay(shard, leave=0)
-            with engine_errors("flush"):
-                shard.flush()
+            flush_shard(shard, generation)
             self._generations.put_in_force(generation)
             self._shard = shard
             self._generations.note_erased(still=self._erases_since_copy)

@@ -30,6 +30,7 @@ from qdrant_edge import (
 
 from app.errors import StoreError, StoreMismatchError
 from app.records import Vector
+from app.store.generations import sync_all
 from app.store.lock import locked
 from app.store.payloads import evidence_payload_of, payload_of
 from app.store.protocol import VECTOR_NAME, Insert, Note, Operation, Stage, chunks_of, stages_of
@@ -81,6 +82,17 @@ def load_shard(directory: Path, dimension: int) -> EdgeShard:
                 f"dimension {dimension}: use another store.path, or the earlier embedder"
             ) from exc
         raise
+
+
+def flush_shard(shard: EdgeShard, directory: Path | None) -> None:
+    """Flush it. The engine, which holds the interpreter's lock, finds little left to sync.
+
+    Errors: StoreError.
+    """
+    with engine_errors("flush"):
+        if directory is not None:
+            sync_all(directory)
+        shard.flush()
 
 
 def updates_of(operations: Sequence[Operation], dimension: int) -> list[UpdateOperation]:

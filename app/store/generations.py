@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 _GENERATION = re.compile(r"generation-(\d{6,})")
@@ -41,8 +42,7 @@ class Generations:
 
     def finish(self, unfinished: Path) -> Path:
         """The generation built there, synced and under its own name, but not in force yet."""
-        for file in (unfinished, *unfinished.rglob("*")):
-            _sync(file)
+        sync_all(unfinished)
         path = unfinished.with_suffix("")
         unfinished.rename(path)
         return path
@@ -83,6 +83,16 @@ class Generations:
 
 def _number(generation: Path) -> int:
     return int(generation.name.removeprefix("generation-"))
+
+
+def sync_all(directory: Path) -> None:
+    """Bring all that was written there to the disk; other threads run meanwhile.
+
+    Files that are removed meanwhile are passed over.
+    """
+    for path in (directory, *directory.rglob("*")):
+        with suppress(FileNotFoundError):
+            _sync(path)
 
 
 def _sync(path: Path) -> None:

@@ -53,6 +53,7 @@ _WATCHED: dict[Watched, str] = {
     "worker_alive": "1 while the worker that delivers records runs.",
 }
 _ANSWER_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320)
+_LAG_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 _PHASE_BUCKETS_S = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 20, 60)
 
 
@@ -152,7 +153,7 @@ class Metrics:
             "phase_duration_seconds", "A request's parts.", _PHASE_BUCKETS_S, "phase"
         )
         self._lag_s = self._histogram(
-            "event_loop_lag_seconds", "How late the event loop wakes sleepers.", _PHASE_BUCKETS_S
+            "event_loop_lag_seconds", "How late the event loop wakes sleepers.", _LAG_BUCKETS_S
         )
         self._streams = self._counter("streams", "Streams, by whether they were held.", "sent")
         self._degraded = self._counter(

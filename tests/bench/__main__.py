@@ -22,8 +22,10 @@ from rich.progress import Progress
 
 from tests.bench import cases
 from tests.bench.cases import Case
-from tests.bench.figures import Figures, show
+from tests.bench.figures import LAG, Figures, show
+from tests.bench.lag import lags
 from tests.bench.load import closed_loop, open_loop, percentile, streams
+from tests.bench.million import RECORDS, million
 from tests.bench.stands import LAST, Stand, Stands
 from tests.bench.stock import stock
 
@@ -31,7 +33,7 @@ CONNECTIONS = 16
 STREAMS_AT_ONCE = 20
 RATES_PER_S = (50, 200)
 PROVIDER_MS = 50
-PARTS = ("cpu", "streams", "latency", "memory")
+PARTS = ("cpu", "streams", "latency", "memory", "lag")
 
 
 class Bench:
@@ -79,6 +81,20 @@ class Bench:
             self.figures.note(
                 "RSS after pinned requests, MiB", f"{until:,}", stand.rss_bytes() / 2**20
             )
+
+    async def lag(self, directory: Path, sizes: Sequence[int]) -> None:
+        """How late the event loop is under too much load, and while the store is indexed."""
+        for case, size in zip(cases.AUTO, cases.SIZES, strict=True):
+            if size in sizes:
+                stand = self._stands[case.stand]
+                task = self._progress.add_task(f"event loop: {case.name}", total=None)
+                target, store = case.target(stand.url), directory / f"store-{size}"
+                found = await lags(
+                    stand, target, store, case=f"{size:,} records", scale=self._scale
+                )
+                for name, late_ms in found.items():
+                    self.figures.note(LAG, name, late_ms)
+                self._progress.remove_task(task)
 
     async def _cpu(self, case: Case) -> None:
         stand = self._stands[case.stand]
@@ -151,7 +167,18 @@ async def main() -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument(
+        "--million",
+        type=int,
+        nargs="?",
+        const=RECORDS,
+        metavar="RECORDS",
+        help="only this: a store of a million records; most of an hour, 15 GB of disk",
+    )
     given = parser.parse_args()
+    if given.million:
+        await measure_million(given.million, given.json)
+        return
     os.sched_setaffinity(0, {LAST})
     console = Console(stderr=True)
     with (
@@ -170,11 +197,29 @@ async def main() -> None:
         await bench.run(given.rounds, given.parts)
         if "memory" in given.parts:
             await bench.memory()
+        if "lag" in given.parts:
+            await bench.lag(Path(directory), given.sizes)
+    tell(bench.figures, given.rounds, given.json)
+
+
+async def measure_million(records: int, json: Path | None) -> None:
+    """Only what a large store costs, with both cores."""
+    with (
+        tempfile.TemporaryDirectory(prefix="autoshift-bench-") as directory,
+        Progress(console=Console(stderr=True)) as progress,
+    ):
+        figures = await million(Path(directory), progress, records)
+    tell(figures, 1, json)
+
+
+def tell(figures: Figures, rounds: int, json: Path | None) -> None:
+    """Print the tables, and write the figures."""
+    date = time.strftime("%Y-%m-%d")
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    show(bench.figures, f"{machine}, {time.strftime('%Y-%m-%d')}, {given.rounds} rounds")
-    if given.json:
-        report = {"machine": machine, "date": time.strftime("%Y-%m-%d"), "rounds": given.rounds}
-        given.json.write_bytes(orjson.dumps({**report, "figures": bench.figures.to_json()}))
+    show(figures, f"{machine}, {date}, {rounds} rounds")
+    if json:
+        report = {"machine": machine, "date": date, "rounds": rounds}
+        json.write_bytes(orjson.dumps({**report, "figures": figures.to_json()}))
 
 
 async def start(

@@ -15,6 +15,8 @@ CPU = "CPU per request, ms"
 CHUNK = "CPU per chunk, µs"
 FIRST_WORDS = "first words, ms, p50"
 AT_50 = "latency at 50 requests a second, ms, p50"
+LAG = "event loop late by at most, ms"
+LAG_MOST_MS = 50
 RSS = "RSS after pinned requests, MiB"
 
 
@@ -86,6 +88,11 @@ class Figures:
                 "RSS after 100,000 / 20,000 pinned requests",
                 self.median(RSS, "100,000") / self.median(RSS, "20,000"),
                 1.05,
+            ),
+            *(
+                (f"event loop late / {LAG_MOST_MS} ms, {case}", late_ms / LAG_MOST_MS, 1.0)
+                for case in self.measures.get(LAG, [])
+                for late_ms in [self.spread(LAG, case)[1]]
             ),
         ]
 

@@ -1,6 +1,7 @@
 """A store with records in it, made before the gateway that uses it starts."""
 
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 
@@ -9,7 +10,7 @@ from rich.progress import Progress
 
 from app.embedder import StaticEmbedder
 from app.policies.value import Value
-from app.records import Attempt, Estimate, Record, Start, Usage, Verdict
+from app.records import Attempt, Estimate, Record, Start, Usage, Vector, Verdict
 from app.store import EdgeStore, Insert
 
 BATCH = 500
@@ -27,24 +28,40 @@ async def stock(path: Path, records: int, progress: Progress) -> float:
     """
     rng, embedder = Random(records), StaticEmbedder()  # noqa: S311 - guards nothing
     store = EdgeStore(path, dimension=embedder.dimension, upkeep_records=10**9)
-    task = progress.add_task(f"{records:,} records", total=records)
     await store.open()
     try:
-        for begun in range(0, records, BATCH):
-            batch: list[Insert] = []
-            for number in range(begun, min(begun + BATCH, records)):
-                vector = await embedder.embed(question(rng))
-                kept = _record(embedder.tag, rng, age_s=float(records - number))
-                batch.append(Insert(kept.id, kept.tenant, kept.to_json(), vector))
-            await store.write(batch)
-            progress.advance(task, len(batch))
+
+        async def embedded() -> Vector | None:
+            return await embedder.embed(question(rng))
+
+        await fill(store, records, embedded, rng, progress)
+        task = progress.add_task(f"{records:,} records: indexing", total=None)
         started_s = time.perf_counter()
-        progress.update(task, description=f"{records:,} records: indexing", total=None)
         await store.upkeep()
+        progress.remove_task(task)
         return time.perf_counter() - started_s
     finally:
-        progress.remove_task(task)
         await store.close()
+
+
+async def fill(
+    store: EdgeStore,
+    records: int,
+    vectors: Callable[[], Awaitable[Vector | None]],
+    rng: Random,
+    progress: Progress,
+) -> None:
+    """Write this many records with these vectors, said to be the default embedder's."""
+    tag = StaticEmbedder().tag
+    task = progress.add_task(f"{records:,} records", total=records)
+    for begun in range(0, records, BATCH):
+        batch: list[Insert] = []
+        for number in range(begun, min(begun + BATCH, records)):
+            kept = _record(tag, rng, age_s=float(records - number))
+            batch.append(Insert(kept.id, kept.tenant, kept.to_json(), await vectors()))
+        await store.write(batch)
+        progress.advance(task, len(batch))
+    progress.remove_task(task)
 
 
 def question(rng: Random) -> str:

@@ -16,7 +16,8 @@ from app.store import Outbox
 from app.store.checkpoints import Checkpoints
 from tests.support.records import direction, insert, record
 
-RECORDS = 24
+RECORDS = 64
+"""More than 40 calls and six that fail take: the last is written when the disk is well again."""
 SYNC_EVERY = 4
 
 

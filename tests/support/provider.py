@@ -133,7 +133,7 @@ class Provider:
             return
         raw = await _body(receive)
         body = orjson.loads(raw)
-        name = ((body.get("response_format") or {}).get("json_schema") or {}).get("name")
+        name = _schema_name(body)
         headers = {key.decode(): value.decode() for key, value in scope["headers"]}
         comparing = name == "comparison"
         judging = comparing or name in {"verdict", "verification"}
@@ -305,3 +305,11 @@ async def _body(receive: Receive) -> bytes:
         received += message.get("body", b"")
         more = message.get("more_body", False)
     return received
+
+
+def _schema_name(body: dict[str, Any]) -> str | None:
+    """Of the schema that is asked for; a hostile body may have anything in its place."""
+    found: object = body
+    for key in ("response_format", "json_schema", "name"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, str) else None
