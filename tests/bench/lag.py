@@ -9,8 +9,8 @@ from tests.bench.stands import Stand
 
 CONNECTIONS = 16
 OVERLOAD_S = 5.0
-UPKEEP_RECORDS = 5_000
-"""So many new records make the gateway index them."""
+UPKEEP_RECORDS = 10_000
+"""So many new records make the gateway index them, as settings have it."""
 UPKEEP_WITHIN_S = 300.0
 PACE_PER_S = 50
 _BUCKET = re.compile(r'^autoshift_event_loop_lag_seconds_bucket{le="([^"]+)"} (\S+)$', re.MULTILINE)
@@ -24,8 +24,11 @@ async def lags(
     requests = max(1, round(2_000 * scale))
     took_s = await closed_loop(target, connections=CONNECTIONS, requests=requests)
     per_s = 2 * requests / took_s
-    before = _buckets(stand)
-    await open_loop(target, per_s=per_s, requests=max(1, round(per_s * OVERLOAD_S * scale)))
+    while True:
+        before, generation = _buckets(stand), _generation(store)
+        await open_loop(target, per_s=per_s, requests=max(1, round(per_s * OVERLOAD_S * scale)))
+        if _generation(store) == generation:  # else once more: the other figure is for that
+            break
     found[f"twice the sustainable load, {case}"] = _longest_ms(stand, before)
     generation = _generation(store)
     before, begun_s = _buckets(stand), time.monotonic()

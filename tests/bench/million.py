@@ -19,7 +19,7 @@ from tests.bench.stands import Stands
 from tests.bench.stock import fill
 
 RECORDS = 1_000_000
-UPKEEP_RECORDS = 5_000
+UPKEEP_RECORDS = 10_000
 """So many new ones, as in life, make the store index them."""
 CENTRES = 2_000
 SEARCHES = 1_000
