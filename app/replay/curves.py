@@ -6,6 +6,7 @@ from itertools import pairwise
 from math import log
 
 TWO = 2
+REGIONS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,28 @@ def cpt(shares: Sequence[Share], weak: float, strong: float, wanted: float) -> f
         if max(y0, y1) >= wanted:
             return x0 if y0 >= wanted else x0 + (x1 - x0) * (wanted - y0) / (y1 - y0)
     return None
+
+
+def delta_ibc(points: Sequence[Point], weak: Point, strong: Point) -> float | None:
+    """By how many percent a USD spent buys more accuracy than on the way from weak to strong.
+
+    IBC is (accuracy - weak) / (cost - weak); the result is 100·(IBC - base) / base, base being the
+    strong tier's, as a mean over five equal regions of cost between the two: those with points in
+    them. None where no point lies between, or the strong tier is not better or not dearer. It blows
+    up towards the weak tier's cost, so it says nothing by itself.
+    Source: AutoMix (Aggarwal, Madaan et al. 2024), incremental benefit per cost.
+    """
+    if strong.accuracy <= weak.accuracy or strong.usd <= weak.usd:
+        return None
+    base = _slope(weak, strong)
+    regions: dict[int, list[float]] = {}
+    for point in points:
+        along = (point.usd - weak.usd) / (strong.usd - weak.usd)
+        if 0 < along <= 1:
+            gained = 100 * (_slope(weak, point) - base) / base
+            regions.setdefault(min(REGIONS - 1, int(along * REGIONS)), []).append(gained)
+    means = [sum(found) / len(found) for found in regions.values()]
+    return sum(means) / len(means) if means else None
 
 
 def _recovered(shares: Sequence[Share], weak: float, strong: float) -> list[tuple[float, float]]:

@@ -26,12 +26,14 @@ class Setting:
 class TwoTiers:
     """RouteLLM's measures: the gap recovered, and the strong calls that half and 80 % of it take.
 
-    None where the strong tier is no better, or so much is never recovered.
+    And AutoMix's: by how many percent money buys more than on the way from weak to strong. None
+    where the strong tier is no better, or so much is never recovered.
     """
 
     apgr: float | None
     cpt_50: float | None
     cpt_80: float | None
+    delta_ibc: float | None
 
 
 @dataclass(frozen=True, slots=True)

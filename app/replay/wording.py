@@ -49,7 +49,10 @@ def _verdict(policy: PolicyReport, report: ReplayReport) -> Iterator[str]:
     if policy.two_tiers is not None:
         two = policy.two_tiers
         figures = (_recovered(two.apgr), _recovered(two.cpt_50), _recovered(two.cpt_80))
-        yield "{}: APGR {}, CPT(50 %) {}, CPT(80 %) {}.".format(policy.policy, *figures)
+        gained = "none" if two.delta_ibc is None else f"{two.delta_ibc:+.0f} %"
+        yield "{}: APGR {}, CPT(50 %) {}, CPT(80 %) {}, ∆IBC {}.".format(
+            policy.policy, *figures, gained
+        )
 
 
 def _recovered(value: float | None) -> str:

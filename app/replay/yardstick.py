@@ -14,7 +14,7 @@ from app.replay.baselines import (
     truth_of,
 )
 from app.replay.bootstrap import Bootstrap, Estimated, Floats
-from app.replay.curves import Point, Share, aiq, apgr, cpt, upper_hull
+from app.replay.curves import Point, Share, aiq, apgr, cpt, delta_ibc, upper_hull
 from app.replay.estimates import SETTLED, Reliability, reliability
 from app.replay.figures import PURPOSES, Runs
 from app.replay.full_labels import MARGINS, auc_by_tier, full_labels, swept
@@ -208,4 +208,5 @@ def _two_tiers(replayed: Replayed, fixed: Sequence[Point]) -> TwoTiers:
     runs = replayed.curve
     shares = [Share(each.shares("final", TWO_TIERS)[1], each.point.accuracy) for each in runs]
     half, most = (cpt(shares, weak, strong, wanted) for wanted in RECOVERED)
-    return TwoTiers(apgr(shares, weak, strong), half, most)
+    gained = delta_ibc([each.point for each in runs], *fixed)
+    return TwoTiers(apgr(shares, weak, strong), half, most, gained)

@@ -4,7 +4,7 @@ from math import e
 
 import pytest
 
-from app.replay.curves import Point, Share, accuracy_at, aiq, apgr, cpt, upper_hull
+from app.replay.curves import Point, Share, accuracy_at, aiq, apgr, cpt, delta_ibc, upper_hull
 
 CHEAP, DEAR = Point(1, 0.5), Point(3, 0.7)
 
@@ -63,3 +63,19 @@ def test_a_router_that_needs_half_the_strong_calls_recovers_three_quarters() -> 
 def test_there_is_no_gap_to_recover_where_the_strong_tier_is_no_better() -> None:
     assert apgr([], 0.8, 0.8) is None
     assert cpt([], 0.9, 0.8, 0.5) is None
+
+
+def test_delta_ibc_is_what_money_buys_beside_the_way_from_weak_to_strong() -> None:
+    """From .5 at $1 to .7 at $3 a dollar buys .1; .65 at $2 buys .15: half as much again."""
+    assert delta_ibc([Point(2, 0.65)], CHEAP, DEAR) == pytest.approx(50)
+    assert delta_ibc([DEAR], CHEAP, DEAR) == pytest.approx(0)
+    assert delta_ibc([Point(2, 0.55)], CHEAP, DEAR) == pytest.approx(-50)
+    # Two in one region of cost count as one.
+    crowded = [Point(2, 0.65), Point(2.01, 0.6515), Point(3, 0.7)]
+    assert delta_ibc(crowded, CHEAP, DEAR) == pytest.approx(25, abs=0.1)
+
+
+def test_delta_ibc_says_nothing_outside_the_two_tiers_costs() -> None:
+    assert delta_ibc([Point(0.5, 0.6), Point(4, 0.9)], CHEAP, DEAR) is None
+    assert delta_ibc([DEAR], DEAR, DEAR) is None
+    assert delta_ibc([DEAR], Point(1, 0.7), DEAR) is None
