@@ -83,8 +83,8 @@ class Context:
     `single`: one tier must do it all (`n` over 1, say), so judging would be wasted. `tool_turn`:
     tools are under way, so the tier that called them goes on. `tools`: the answer may be a call
     that an agent executes at once. `mode` is how a stream may be sent. `dial` is what accuracy is
-    worth to this request; None: as configured. `vector` is the question's;
-    `task` is what kind of job it is. None: not known.
+    worth to this request; None: as configured. `vector` is the question's; `task` is what kind of
+    job it is. None: not known. `varies`: the same question again may bring another answer.
     """
 
     ladder: TierLadder
@@ -101,6 +101,7 @@ class Context:
     dial: Dial | None = None
     vector: Vector | None = field(default=None, compare=False, repr=False)
     task: str | None = None
+    varies: bool = True
 
 
 class Policy(Protocol):

@@ -18,7 +18,7 @@ Vector: TypeAlias = npt.NDArray[np.float32]
 
 Outcome = Literal["answered", "failed", "abandoned"]
 Kind = Literal["routed", "pinned"]
-Arrival = Literal["direct", "after_reject", "after_failure", "lesson"]
+Arrival = Literal["direct", "after_reject", "after_failure", "resample", "reprompt", "lesson"]
 AttemptOutcome = Literal["complete", "censored", "truncated", "failed", "cancelled"]
 Purpose = Literal["answer", "draft", "judge", "lesson"]
 EvidenceSource = Literal[

@@ -37,4 +37,5 @@ class Reusing:
 
 def is_reused(tier: str, request: ChatRequest) -> bool:
     """Whether the tier's answer was paid for by another request."""
-    return isinstance(request, TriedRequest) and tier in request.answered
+    there = isinstance(request, TriedRequest) and tier in request.answered
+    return there and request.sample == 0

@@ -32,6 +32,7 @@ from app.policy import Accept, Action, Ask, Context, Stop
 from app.policy import Judge as JudgeAction
 from app.recorder import RecordSink
 from app.records import Attempt, Evidence, Neighbour, Record, Verdict
+from app.resampling import again, varies
 from app.retriever import Retriever
 from app.reuse import is_reused
 from app.tailor import left_out
@@ -153,6 +154,7 @@ class Transmission:
             dial=request.extension.dial,
             vector=run.vector,
             task=run.record.task,
+            varies=varies(request),
         )
 
     def _draw_lessons(self, run: Run, context: Context) -> None:
@@ -178,12 +180,13 @@ class Transmission:
 
     async def _ask(self, ask: Ask, run: Run) -> AsyncGenerator[Event, None]:
         """Have one tier answer; its chunks are yielded only where nothing can take them back."""
-        tier, request = run.order.ladder[ask.tier], run.order.request
+        tier, attempts = run.order.ladder[ask.tier], run.record.attempts
+        request = again(run.order.request, ask.arrived, tier.name, attempts)
         attempt, answer = Attempt(tier.name, ask.arrived), Answer()
         attempt.dropped = left_out(tier, request)
         attempt.reused = is_reused(tier.name, request)
         run.record.start = run.record.start or ask.start
-        run.record.attempts.append(attempt)
+        attempts.append(attempt)
         run.answers.append(answer)
         run.calls += 1
         started_s = self._clock.monotonic_s()

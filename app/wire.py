@@ -3,7 +3,7 @@
 Source: openai/openai-openapi, `CreateChatCompletionRequest`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.errors import InvalidJsonError, RequestError
 from app.extension import Extension, parse_extension
@@ -18,7 +18,10 @@ _PART_NEEDS = {"image_url": "vision", "input_audio": "audio", "file": "files"}
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A chat request: `body` as the client sent it, without our extension."""
+    """A chat request: `body` as the client sent it, without our extension.
+
+    `sample`: which of a tier's answers to it this asks for; from 1 on it is asked once more.
+    """
 
     body: Json
     model: str
@@ -26,6 +29,7 @@ class ChatRequest:
     stream: bool
     include_usage: bool
     extension: Extension
+    sample: int = field(default=0, kw_only=True)
 
     @property
     def tools(self) -> list[Json]:

@@ -163,14 +163,16 @@ class _Answer:
 
 
 def _answers(record: Record) -> list[_Answer]:
-    """The whole answers, of the path and of lessons, lowest tier first; of one tier, its last."""
+    """The whole answers, of the path and of lessons, lowest tier first; of one tier, its first.
+
+    Further ones were asked for because of what the first was, so they say less of the tier.
+    """
     lessons = [attempt for evidence in lessons_of(record) for attempt in evidence.attempts]
     attempts = [*record.attempts, *lessons]
     known = zip(attempts, gists(attempts), strict=True)
     answers = [_Answer(attempt, gist) for attempt, gist in known if attempt.outcome == "complete"]
-    # The path's own answer wins over a lesson's.
-    on_path = len([a for a in record.attempts if a.outcome == "complete"])
-    whole = {a.attempt.tier: a for a in (*answers[on_path:], *answers[:on_path])}
+    # The path's own answers come first, and so win over a lesson's.
+    whole = {a.attempt.tier: a for a in reversed(answers)}
     return [whole[tier] for tier in record.ladder if tier in whole]
 
 

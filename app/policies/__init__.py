@@ -9,6 +9,7 @@ from app.planning.affinity import Voucher
 from app.policies.automix import AutoMix
 from app.policies.bandit import Bandit
 from app.policies.benchmark import Benchmark, Graded, graded
+from app.policies.best_of_n import BestOfN
 from app.policies.cascade_routing import CascadeRouting
 from app.policies.emafusion import EmaFusion
 from app.policies.fixed import Always, Cascade, RandomStart
@@ -118,6 +119,7 @@ def build_policies(settings: Settings, files: Files | None = None) -> dict[str, 
             quality_per_dollar=_number(settings.automix.quality_per_dollar),
             lessons=settings.automix.lessons,
         ),
+        BestOfN(samples=settings.best_of_n.samples, dearer=settings.best_of_n.dearer, judge=by),
         Margin(escalate_share=settings.margin.escalate_share),
         Cascade(by or "next"),
         RandomStart(by or "next"),

@@ -118,7 +118,7 @@ class Replay:
             embedder=build_embedder(EmbedderSection()),
         )
         choices = parse_choices(given.policy or ["llm_at", "value"], self.course.tiers)
-        _check_margins(choices, shared)
+        _check_recorded(choices, shared)
         self.plan = Plan(
             choices,
             orders=given.orders,
@@ -136,13 +136,19 @@ class Replay:
         return build_report(self.course, ground.vectors, replayed, self._frame)
 
 
-def _check_margins(choices: Sequence[Choice], recordings: Sequence[Recording]) -> None:
+def _check_recorded(choices: Sequence[Choice], recordings: Sequence[Recording]) -> None:
     """Errors: SettingsError, where a policy goes by what was not recorded."""
-    wanted = any(choice.name == "margin" for choice in choices)
-    if wanted and not any(a.margin is not None for r in recordings for a in r.answers.values()):
+    names = {choice.name for choice in choices}
+    answers = [answer for recording in recordings for answer in recording.answers.values()]
+    if "margin" in names and all(answer.margin is None for answer in answers):
         raise SettingsError(
             "--policy margin: no answer here has a `margin`, by which it goes; record one an "
             "answer (from -1 to 1), or leave this policy out"
+        )
+    if "best_of_n" in names and not any(answer.repeats for answer in answers):
+        raise SettingsError(
+            "--policy best_of_n: no answer here has `repeats`, which it asks for; record further "
+            "answers of the same form, or leave this policy out"
         )
 
 

@@ -80,8 +80,9 @@ def parse_choice(text: str) -> Choice:
 
 
 ALL = "all"
-UNRANKED = frozenset({"cascade", "random", "margin"})
-"""Not among `all`: what learns nothing, and what needs token probabilities to be recorded."""
+UNRANKED = frozenset({"cascade", "random", "margin", "best_of_n"})
+"""Not among `all`: what learns nothing, and what goes by what is seldom recorded: token
+probabilities, further answers."""
 
 
 def parse_choices(texts: Sequence[str], tiers: Sequence[Tier]) -> tuple[Choice, ...]:

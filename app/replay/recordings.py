@@ -39,7 +39,8 @@ class RecordedVerdict(BaseModel):
 class RecordedAnswer(BaseModel):
     """One model's answer. `answer` is what it boils down to; `correct` is for the figures only.
 
-    `margin`: by how much its least sure tokens were likelier than the next ones, from -1 to 1.
+    `repeats` are further answers to the same question. `margin`: by how much its least sure tokens
+    were likelier than the next ones, from -1 to 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -52,6 +53,7 @@ class RecordedAnswer(BaseModel):
     completion_tokens: Count | None = None
     latency_s: Amount = 0.0
     abstained: bool = False
+    repeats: tuple["RecordedAnswer", ...] = ()
     margin: Annotated[float, Field(ge=-1, le=1)] | None = None
     judge: RecordedVerdict | None = None
 
@@ -73,6 +75,13 @@ class Recording(BaseModel):
     dataset: str | None = None
     subset: str | None = None
     answers: Annotated[dict[str, RecordedAnswer], Field(min_length=1)]
+
+    def sample_of(self, model: str, sample: int) -> RecordedAnswer | None:
+        """The model's answer, or a further one; None for what was not recorded."""
+        answer = self.answers.get(model)
+        if answer is None or sample == 0:
+            return answer
+        return answer.repeats[sample - 1] if sample <= len(answer.repeats) else None
 
     @property
     def topic(self) -> str:

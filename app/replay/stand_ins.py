@@ -93,7 +93,7 @@ class RecordedGenerator:
         self, tier: Tier, request: ChatRequest, tenant: str
     ) -> AsyncGenerator[Json, None]:
         """One whole completion. Errors: UpstreamBrokenError for what was not recorded."""
-        answer = recording_of(request).answers.get(tier.model)
+        answer = recording_of(request).sample_of(tier.model, request.sample)
         if answer is None:
             raise UpstreamBrokenError(f"{tier.model} has no recorded answer to this question")
         self._clock.advance(answer.latency_s)

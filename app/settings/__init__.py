@@ -17,6 +17,7 @@ from app.settings.policies import (
     AutoMixSection,
     BanditSection,
     BenchmarkSection,
+    BestOfNSection,
     CascadeRoutingSection,
     EmaFusionSection,
     MarginSection,
@@ -204,6 +205,7 @@ class Settings(BaseSettings):
     emafusion: EmaFusionSection = EmaFusionSection()
     winrate: WinrateSection = WinrateSection()
     margin: MarginSection = MarginSection()
+    best_of_n: BestOfNSection = BestOfNSection()
     automix: AutoMixSection = AutoMixSection()
     target_error: TargetErrorSection = TargetErrorSection()
     cascade_routing: CascadeRoutingSection = CascadeRoutingSection()

@@ -107,6 +107,13 @@ class AutoMixSection(Section):
     lessons: Annotated[float, Field(ge=0, le=0.5)] = 0.05
 
 
+class BestOfNSection(Section):
+    """Up to `samples` answers of a tier, where the next costs `dearer` times as much or more."""
+
+    samples: Annotated[int, Field(ge=2, le=8)] = 3
+    dearer: Annotated[float, Field(ge=1)] = 8.0
+
+
 class TargetErrorSection(Section):
     """Of a tier's accepted answers at most `error` are wrong, with this `confidence`."""
 

@@ -10,6 +10,7 @@ from app.replay.policies import Choice, build_policy, parse_choices, sweep
 from app.replay.run import run
 from app.settings.configuration import build_settings
 from tests.support.gateway import chat, configuration, gateway
+from tests.support.provider import Says
 from tests.support.recordings import COSTS_USD, course, four
 
 pytestmark = pytest.mark.anyio
@@ -70,7 +71,9 @@ async def test_a_pair_that_cannot_be_is_refused(
         build_settings(values, where="here")
 
 
-@pytest.mark.parametrize("name", ["automix", "winrate", "cascade_routing", "target_error"])
+@pytest.mark.parametrize(
+    "name", ["automix", "best_of_n", "winrate", "cascade_routing", "target_error"]
+)
 async def test_a_policy_serves_plain_streamed_and_several_answers_and_explains_itself(
     tmp_path: Path, name: str
 ) -> None:
@@ -86,7 +89,8 @@ async def test_a_policy_serves_plain_streamed_and_several_answers_and_explains_i
     assert streamed.text.endswith("data: [DONE]\n\n")
     assert told["policy"] == name
     assert sum(told["start"]["propensities"].values()) == pytest.approx(1)
-    assert set(told["start"]["estimates"]) == {"small", "medium", "large"}
+    believed = set() if name == "best_of_n" else {"small", "medium", "large"}
+    assert set(told["start"]["estimates"]) == believed
     told_alarm = 'autoshift_alarms{alarm="target_error"} 0.0' in metrics.text
     assert told_alarm == (name == "target_error")
 
@@ -112,3 +116,27 @@ async def test_all_is_every_policy_that_learns() -> None:
     assert {"llm_at", "winrate", "cascade_routing", "target_error"} <= set(names)
     assert names[-1] == "random"
     assert not {"cascade", "always:small"} & set(names)
+
+
+async def test_best_of_n_asks_again_with_another_prompt_and_serves_what_agrees(
+    tmp_path: Path,
+) -> None:
+    async with gateway(tmp_path, policy="best_of_n") as gate:
+        said = ("The answer is 3.", "The answer is 4.", "So it is 4.\n\nThe answer is: 4")
+        gate.provider.answers("model-small", *map(Says, said))
+        reply = await gate.ask()
+        told = await gate.decision_of(reply)
+        calls = gate.provider.calls
+
+    assert reply.headers["x-autoshift-tier"] == "small"
+    assert [attempt["arrived"] for attempt in told["attempts"]] == [
+        "direct",
+        "resample",
+        "reprompt",
+    ]
+    assert [call.model for call in calls] == ["model-small"] * 3
+    assert [len(call.body["messages"]) for call in calls] == [1, 1, 2]
+    assert reply.json()["choices"][0]["message"]["content"] == said[2]
+    # All three were paid for.
+    one_usd = (100 * 1 + 50 * 4) / 1e6
+    assert float(reply.headers["x-autoshift-cost-usd"]) == pytest.approx(3 * one_usd)

@@ -375,6 +375,7 @@ def test_figures_of_a_simulated_judge_say_so_and_two_tiers_have_their_measures(
         (["--priors", "0.5"], "give 3 numbers"),
         (["--scenario", "flood"], "'flood' is unknown; known: wrong-priors"),
         (["--policy", "margin"], "no answer here has a `margin`"),
+        (["--policy", "best_of_n"], "no answer here has `repeats`"),
         (["--policy", "value:global@-1"], "value.quality_per_dollar"),
         (["--policy", "value:keep_quality@2"], "value.keep_quality"),
         (["--policy", "value:usd_per_1000"], "needs a number"),
