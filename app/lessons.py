@@ -15,7 +15,7 @@ from app.generator import Generator
 from app.judge import Comparison, Judge
 from app.judge.arbiter import ArbiterRule, as_good
 from app.judge.examine import examine
-from app.learning.belief import failed_check
+from app.learning.gists import failed_check
 from app.records import Attempt, Evidence, Record, Verdict, total_usd
 from app.reuse import is_reused
 from app.tailor import left_out

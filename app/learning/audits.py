@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from app.intervals import wilson
 from app.learning.amounts import Key, Label
-from app.learning.belief import failed_check
 from app.learning.discounting import Amount
+from app.learning.gists import failed_check
 from app.learning.labels import LOWER_DISAGREES, lessons_of, ruled, taught
 from app.learning.learner import FULL, Ledger
 from app.learning.means import Means

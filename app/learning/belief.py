@@ -12,7 +12,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from app.records import PROSE, Attempt
+from app.learning.gists import gists
+from app.records import Attempt
 
 Array: TypeAlias = npt.NDArray[np.float64]
 Belief: TypeAlias = Array
@@ -51,6 +52,7 @@ ONE_RIGHT, BOTH_WRONG, BOTH_TRAPPED = 0.01, 0.10, 0.75
 """How likely two answers are to agree, if not both are right."""
 LIFT_WEIGHT_MAX = 50.0
 AGREES_AT_MOST = 0.99
+SUREST = 0.999
 CHECK_FAILS_RIGHT = 0.01
 """How likely a right answer is to fail an exact check, where a wrong one's chance is 1."""
 
@@ -127,7 +129,9 @@ def _states(accuracies: tuple[float, ...]) -> Array:
 @lru_cache(maxsize=8192)
 def _rights(accuracy: float) -> Array:
     """How likely a tier of this accuracy is right at each value of the shared variable."""
-    ease, rest = _NORMAL.inv_cdf(accuracy), (1 - CORRELATION) ** 0.5
+    # Whatever anybody says, no tier is certain to be right, or wrong.
+    ease = _NORMAL.inv_cdf(min(SUREST, max(1 - SUREST, accuracy)))
+    rest = (1 - CORRELATION) ** 0.5
     return np.array([_NORMAL.cdf((ease + CORRELATION**0.5 * node) / rest) for node in _NODES])
 
 
@@ -210,39 +214,6 @@ def after_attempts(
                 judged = rates(attempt.tier, relation)
                 belief = after_verdict(belief, tier, judged, valid=verdict.valid)
     return belief, tuple(ran)
-
-
-def gists(attempts: Sequence[Attempt]) -> list[str | None]:
-    """What each answer boils down to, equal for those that agree; None where nobody can tell.
-
-    Answers in prose are told apart by whoever compared them.
-    """
-    found = [_gist(attempt) for attempt in attempts]
-    prose = [
-        a.final_answer if gist is None else None for a, gist in zip(attempts, found, strict=True)
-    ]
-    for at, attempt in enumerate(attempts):
-        if prose[at] is not None and prose[at] in prose[:at]:
-            found[at] = found[prose.index(prose[at])] = prose[at]
-        for verdict in attempt.verdicts:
-            other = verdict.against
-            if other is not None and verdict.valid is not None and 0 <= other < at:
-                found[other] = found[other] or prose[other]
-                found[at] = found[other] if verdict.valid else prose[at]
-    return found
-
-
-def _gist(attempt: Attempt) -> str | None:
-    """What a short answer boils down to; None where comparing it would tell nothing."""
-    digest = attempt.final_answer
-    if attempt.outcome != "complete" or failed_check(attempt) or digest is None:
-        return None
-    return None if digest.startswith(PROSE) else digest
-
-
-def failed_check(attempt: Attempt) -> bool:
-    """Whether an exact check has refused the answer."""
-    return any(verdict.valid is False and verdict.exact for verdict in attempt.verdicts)
 
 
 @dataclass(frozen=True, slots=True)

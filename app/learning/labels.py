@@ -8,16 +8,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from app.learning.amounts import Judged, Label
-from app.learning.belief import (
-    Rates,
-    Relation,
-    after_attempts,
-    chance_right,
-    failed_check,
-    gists,
-    joint,
-    relation_of,
-)
+from app.learning.belief import Rates, Relation, after_attempts, chance_right, joint, relation_of
+from app.learning.gists import failed_check, gists
 from app.learning.influence import is_hearsay
 from app.learning.learner import FULL, USUAL_AS_GOOD, USUAL_RATES
 from app.records import Attempt, Evidence, Record

@@ -7,7 +7,7 @@ before a dearer tier: Adaptive-Solver (Zhou et al. 2023, arXiv 2310.01446).
 from collections import Counter
 from collections.abc import Sequence
 
-from app.learning.belief import gists
+from app.learning.gists import gists
 from app.planning.affinity import goes_live
 from app.planning.climb import best_ended, frugal_judge, go_on, judge_rule
 from app.planning.learned import is_comparable, is_judged, seated, stands

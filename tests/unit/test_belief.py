@@ -338,3 +338,11 @@ def test_looking_further_is_never_worth_less() -> None:
 
     assert values == sorted(values)
     assert values[2] > values[0]
+
+
+@pytest.mark.parametrize("certain", [0.0, 1.0, 0.9996])
+def test_a_tier_that_somebody_is_certain_of_is_believed_nearly_so(certain: float) -> None:
+    """A record may hold any estimate: of another policy, or of an own one."""
+    chances = chance_right(joint([certain, 0.7]))
+    assert chances[0] == pytest.approx(certain, abs=2e-3)
+    assert chances[1] == pytest.approx(0.7, abs=5e-3)
