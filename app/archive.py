@@ -111,7 +111,7 @@ class Archive:
                 # There may be more of one time than are read at once.
                 placed, before_s = await self._tied(wanted, last_s, vectors=False), last_s - SAME_S
             for place in placed.keys() - found.keys():
-                found[place] = replace(placed[place][0], text=None).to_json()
+                found[place] = replace(placed[place][0], text=None, example=None).to_json()
             wanted = wanted.within(None, before_s)
             await asyncio.sleep(time.monotonic() - started_s)
         return found

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,7 +21,7 @@ from app.canaries import Canaries
 from app.catalogue import Catalogue
 from app.clock import SystemClock
 from app.conversations import Conversations
-from app.embedder import build_embedder, question_text
+from app.embedder import build_embedder
 from app.generator import UpstreamGenerator
 from app.jsontext import Json
 from app.judge.arbiter import arbiter_rule
@@ -44,6 +44,7 @@ from app.store import Outbox, RecordStore, build_outbox, build_store
 from app.telemetry.metrics import Metrics
 from app.telemetry.request_log import log_request
 from app.telemetry.tracing import Tracing, build_tracing
+from app.texts import Texts
 from app.tiers import Tier, TierLadder
 from app.transmission import Transmission
 from app.trials import Trials, Trying
@@ -52,12 +53,10 @@ from app.upstreams.inflight import InFlightLimit
 from app.upstreams.retries import RetryBudget
 from app.upstreams.turns import Exchange
 from app.vitals import Vitals, kept_by, over_by, watch
-from app.wire import ChatRequest
 
 logger = logging.getLogger(__name__)
 
 DELIVERY_LIMIT_S = 5.0
-EXCERPT_CHARACTERS = 500
 
 
 class Worker(Protocol):
@@ -202,7 +201,7 @@ def build_parts(settings: Settings) -> Parts:
         clock=clock,
         rng=rng,
         max_calls=settings.limits.max_calls,
-        keep_text=_text_keeper(settings),
+        texts=Texts(settings.records.text),
         abstainer=Abstainer(
             settings.abstain.below, settings.abstain.action == "refuse", settings.abstain.explore
         ),
@@ -288,13 +287,3 @@ def _priced(tier: Tier, settings: Settings) -> Tier:
         return tier
     price = price_of(tier.model, settings.providers[tier.provider].base_url)
     return tier.model_copy(update={"price": price})
-
-
-def _text_keeper(settings: Settings) -> Callable[[ChatRequest], str | None]:
-    match settings.records.text:
-        case "none":
-            return lambda _: None
-        case "excerpt":
-            return lambda request: question_text(request)[:EXCERPT_CHARACTERS]
-        case "full":
-            return question_text

@@ -185,11 +185,11 @@ class Evidence:
 class Record:
     """One decision, as it happened. Labels are not facts: each policy computes its own.
 
-    `ladder` is what was configured then, cheapest first; `eligible` what could serve this request.
-    `served` is the place in `attempts` of the answer the client got. `learn` false: it must teach
-    nothing. `time_s` is Unix time; `text` is kept only where `records.text` says so. `evidence`
-    came later, and is only ever added to. `principal` is the name of the key; `trial_of` whose
-    trial it is; `trace` a W3C traceparent; `sketch` the question's vector in few numbers.
+    `ladder` was configured then, cheapest first; `eligible` could serve this request; `served` is
+    the place in `attempts` of the answer the client got. `learn` false: it must teach nothing.
+    `time_s` is Unix time; `text` and `example`, all that was said, are there only if `records.text`
+    says so. `evidence` came later and is only added to; `principal` is the key's name, `trial_of`
+    whose trial it is, `trace` a W3C traceparent, `sketch` the question's vector in few numbers.
     """
 
     id: str
@@ -218,6 +218,7 @@ class Record:
     latency_s: float = 0.0
     phases_s: dict[str, float] = field(default_factory=dict)
     text: str | None = None
+    example: str | None = None
     trial_of: str | None = None
     trace: str | None = None
     evidence: dict[str, Evidence] = field(default_factory=dict)
@@ -235,10 +236,7 @@ class Record:
         )
 
     def costs_usd(self) -> dict[Purpose, float | None]:
-        """Spend by purpose: the served answer, answers not served, judging, lessons.
-
-        None is unknown.
-        """
+        """Spend by purpose: the answer, answers not served, judging, lessons; None is unknown."""
         spent: dict[Purpose, list[float | None]] = {purpose: [] for purpose in get_args(Purpose)}
         for index, attempt in enumerate(self.attempts):
             spent["answer" if index == self.served else "draft"].append(attempt.cost_usd)
@@ -250,7 +248,7 @@ class Record:
 
     @property
     def cost_usd(self) -> float | None:
-        """Everything this decision cost; None where a part is unknown."""
+        """All of it; None where a part is unknown."""
         return total_usd(list(self.costs_usd().values()))
 
     def to_json(self) -> bytes:

@@ -5,7 +5,7 @@ Read `run` first. It yields events, and both the JSON and the SSE reply are made
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from random import Random
@@ -36,9 +36,9 @@ from app.resampling import again, varies
 from app.retriever import Retriever
 from app.reuse import is_reused
 from app.tailor import left_out
+from app.texts import NO_TEXTS, Texts
 from app.tiers import TierLadder
 from app.underway import NO_TIME, Run, new_record
-from app.wire import ChatRequest
 
 
 class Transmission:
@@ -57,7 +57,7 @@ class Transmission:
         clock: Clock,
         rng: Random,
         max_calls: int,
-        keep_text: Callable[[ChatRequest], str | None],
+        texts: Texts = NO_TEXTS,
         abstainer: Abstainer = NEVER,
         prefilter: Prefilter | None = None,
     ) -> None:
@@ -71,7 +71,7 @@ class Transmission:
         self._clock = clock
         self._rng = rng
         self.max_calls = max_calls
-        self._keep_text = keep_text
+        self._texts = texts
         self._abstainer = abstainer
         self._prefilter = prefilter or Prefilter()
 
@@ -115,7 +115,7 @@ class Transmission:
 
     def _begin(self, order: Order) -> Run:
         record = new_record(order, self.ladder.names, self._clock.time_s())
-        record.text = self._keep_text(order.request)
+        record.text = self._texts.question(order.request)
         return Run(order, record, self._clock.monotonic_s())
 
     def _relabel(self, run: Run) -> None:
@@ -276,6 +276,7 @@ class Transmission:
             raise run.failed()
         record.served, record.outcome = end.attempt, "answered"
         answer = run.answers[end.attempt]
+        record.example = self._texts.example(request, answer)
         if record.kind == "routed" and record.trial_of is None:
             self.conversations.keep(record, request, answer)
         run.judge_later = end.judge_later if isinstance(end, Accept) else None

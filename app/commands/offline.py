@@ -61,6 +61,12 @@ class OfflineRecords:
             if record is not None:
                 yield record
 
+    async def records(self) -> AsyncGenerator[list[Record], None]:
+        """All of them, some at a time, in order of their ids."""
+        async with aclosing(self._archive.scan(Wanted(self._tenant), vectors=False)) as scanned:
+            async for rows in scanned:
+                yield [row.record for row in rows if row.record is not None]
+
     async def erase(self, wanted: Wanted) -> int:
         """How many were erased."""
         return await self._archive.erase(wanted)

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO
@@ -13,15 +13,15 @@ from anyio import to_thread
 from rich.console import Console
 from rich.progress import Progress
 
+from app.commands import training
 from app.commands.offline import offline_records
 from app.commands.remote import add_remote, add_tenant, remote, whose
 from app.errors import SettingsError
-from app.manual import add_command
+from app.manual import FAILED, add_command
 from app.settings.configuration import load_settings
 from app.store.wanted import Wanted, moment_s
 
 STANDARD = Path("-")
-DECLINED = 1
 
 Advance = Callable[[int], None]
 
@@ -36,7 +36,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         examples=[
             "records export saved.jsonl --config autoshift.yaml",
             "records export --url http://127.0.0.1:8080 > saved.jsonl",
+            "records export examples.jsonl --format training --config autoshift.yaml",
         ],
+        failed="nothing to train with was kept; nothing was written",
+    )
+    export.add_argument(
+        "--format",
+        choices=("records", "training"),
+        default="records",
+        help="training: right answers of stronger tiers, with their questions, as OpenAI's chat "
+        "format for fine-tuning has them; default: records",
+    )
+    export.add_argument(
+        "--unverified",
+        action="store_true",
+        help="with --format training: the top tier's answers too that nobody judged",
     )
     export.add_argument("file", nargs="?", type=Path, default=STANDARD, help="default: stdout")
     export.set_defaults(action=_export)
@@ -90,6 +104,10 @@ async def run(given: argparse.Namespace) -> int:
 
 
 async def _export(given: argparse.Namespace) -> int:
+    if given.format == "training":
+        return await _export_training(given)
+    if given.unverified:
+        raise SettingsError("--unverified goes with --format training")
     with _progress("exporting") as (bar, advance):
         if given.url is not None:
             with _opened(given.file, "wb") as file:
@@ -101,6 +119,25 @@ async def _export(given: argparse.Namespace) -> int:
                 with _opened(given.file, "wb") as file:
                     written = await records.export(file, advance)
     _tell({"exported": written}, given, f"{written:,} records exported")
+    return 0
+
+
+async def _export_training(given: argparse.Namespace) -> int:
+    with _progress("looking for examples") as (_, advance):
+        async with AsyncExitStack() as stack:
+            source: training.Source
+            if given.url is not None:
+                source = remote(given, given.url)
+            else:
+                store = offline_records(load_settings(given.config), tenant=whose(given))
+                source = await stack.enter_async_context(store)
+            chosen = await training.choose(source, advance, unverified=given.unverified)
+            if not chosen.kept_text:
+                print(training.NO_TEXT, file=sys.stderr)  # noqa: T201
+                return FAILED
+            with _opened(given.file, "wb") as file:
+                counts = await training.write(source, chosen, file)
+    _tell(counts, given, training.said(counts))
     return 0
 
 
@@ -133,7 +170,7 @@ async def _delete(given: argparse.Namespace) -> int:
         )
     if not given.yes and not await to_thread.run_sync(_confirmed, wanted):
         print("Nothing was erased.", file=sys.stderr)  # noqa: T201
-        return DECLINED
+        return FAILED
     if given.url is not None:
         erased = await remote(given, given.url).erase(wanted)
     else:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from app.errors import StoreDownError, StoreError
 from app.jsontext import Json
 from app.record_files import Header, line_of
-from app.records import record_from_payload
+from app.records import Record, record_from_payload
 from app.reporting.report import OBJECT as REPORT
 from app.settings.configuration import secret
 from app.settings.keys import LOCAL
@@ -65,7 +65,7 @@ class RemoteRecords:
         embedders = [each["embedder"] for each in newest["data"]]
         file.write(Header(embedders[0] if embedders else None).line())
         written = 0
-        async with aclosing(self._pages()) as pages:
+        async with aclosing(self._pages(vectors=True)) as pages:
             async for page in pages:
                 for told in page:
                     record = record_from_payload(told)
@@ -74,6 +74,13 @@ class RemoteRecords:
                         written += 1
                 advance(len(page))
         return written
+
+    async def records(self) -> AsyncGenerator[list[Record], None]:
+        """All of them, some at a time, the oldest first."""
+        async with aclosing(self._pages(vectors=False)) as pages:
+            async for page in pages:
+                found = [record_from_payload(told) for told in page]
+                yield [record for record in found if record is not None]
 
     async def erase(self, wanted: Wanted) -> int:
         """How many were erased."""
@@ -103,8 +110,8 @@ class RemoteRecords:
         """What was done there."""
         return await self._ask("GET", {}, f"decisions/{quote(decision_id, safe='')}")
 
-    async def _pages(self) -> AsyncGenerator[list[Json], None]:
-        query = {"limit": str(PAGE_RECORDS), "order": "asc", "vectors": "true"}
+    async def _pages(self, *, vectors: bool) -> AsyncGenerator[list[Json], None]:
+        query = {"limit": str(PAGE_RECORDS), "order": "asc", "vectors": str(vectors).lower()}
         while True:
             page = await self._ask("GET", query)
             yield page["data"]

@@ -21,6 +21,7 @@ AS_GOOD, WORSE = 0.90, 0.10
 """What an arbiter's word makes of an answer beside a better tier's."""
 HIGHER_DISAGREES = WORSE + (AS_GOOD - WORSE) * USUAL_AS_GOOD
 HEARSAY_WEIGHT = 0.25
+EVEN = 0.5
 DISCERNMENT_MIN = 0.2
 """Of a judge: P(valid | right) - P(valid | wrong). Under it, dividing would blow up noise."""
 
@@ -144,6 +145,28 @@ def ruled(record: Record) -> Iterator[tuple[str, bool]]:
 def lessons_of(record: Record) -> Iterator[Evidence]:
     """What came of the record's lessons."""
     return (evidence for evidence in record.evidence.values() if evidence.source == "lesson")
+
+
+def judged_served(record: Record) -> bool | None:
+    """The latest judge's word on the served answer, before or after it was served."""
+    answers = _answers(record)
+    served = (at for at, one in enumerate(answers) if one.attempt is record.served_attempt)
+    opinions = (_opinion(record, at, answers) for at in served)
+    return next((opinion.valid for opinion in opinions if opinion is not None), None)
+
+
+def is_refuted(record: Record) -> bool:
+    """Whether anybody's last word is that the served answer was wrong, whatever key they used."""
+    served = record.served_attempt
+    words = sorted(record.evidence.values(), key=lambda evidence: evidence.time_s)
+    told = {(w.source, w.by, w.principal): _good(w) for w in words if w.source in _TOLD}
+    correct = {word.correct for word in words} - {None}
+    return served is not None and (
+        any(good is not None and good < EVEN for good in told.values())
+        or (bool(correct) and served.final_answer not in correct)
+        or any(tier == served.tier and not as_good for tier, as_good in ruled(record))
+        or judged_served(record) is False
+    )
 
 
 @dataclass(frozen=True, slots=True)

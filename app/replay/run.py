@@ -193,7 +193,6 @@ def _stage(course: Course, seed: int) -> Stage:
         clock=clock,
         rng=Random(seed),  # noqa: S311 - chooses tiers, guards nothing
         max_calls=2 * len(course.tiers),
-        keep_text=lambda _: None,
     )
     return Stage(transmission, afterwards, store)
 

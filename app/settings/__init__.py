@@ -173,7 +173,9 @@ class Keep(Section):
 
 
 class RecordsSection(Section):
-    text: Literal["none", "excerpt", "full"] = "none"
+    """`text` is what is kept of the words: of the question, or with `exchange` the answer too."""
+
+    text: Literal["none", "excerpt", "full", "exchange"] = "none"
     keep: Keep = Keep()
 
 

@@ -195,7 +195,6 @@ async def loop(
             clock=clock,
             rng=Random(1),  # noqa: S311
             max_calls=8,
-            keep_text=lambda _: None,
         )
         async with asyncio.TaskGroup() as tasks:
             working = tasks.create_task(afterwards.run()) if works else None
