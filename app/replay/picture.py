@@ -11,13 +11,16 @@ from app.errors import SettingsError
 from app.replay.curves import Point, accuracy_at, upper_hull
 from app.replay.report import PolicyReport, ReplayReport
 
-WIDTH, HEIGHT = 1100, 720
-LEFT, RIGHT, TOP, BOTTOM = 80, 40, 80, 70
+WIDTH, HEIGHT = 1300, 720
+LEFT, RIGHT, TOP, BOTTOM = 80, 220, 80, 70
 FINER = 2
 """Drawn so much larger and then reduced, which smooths the edges."""
 
 INK, GREY, PALE = "#1b1b1b", "#7a7a7a", "#e4e4e4"
-COLOURS = ("#0b62c4", "#c4420b", "#1a8a3c", "#8a2fb0", "#b08a00", "#008a8a")
+COLOURS = (
+    *("#0b62c4", "#c4420b", "#1a8a3c", "#8a2fb0", "#b08a00", "#008a8a"),
+    *("#d6267f", "#6b4226", "#5a6bff", "#5f7a00", "#9c1c1c", "#3b4a63"),
+)
 LEGEND = (
     ("fixed tiers, mixed", GREY),
     ("dotted: kNN, full labels", INK),
@@ -35,7 +38,7 @@ def draw(report: ReplayReport, path: Path) -> None:
     canvas.axes()
     _draw_mixtures(canvas, report)
     for position, policy in enumerate(report.policies):
-        _draw_policy(canvas, policy, COLOURS[position % len(COLOURS)])
+        _draw_policy(canvas, policy, COLOURS[position % len(COLOURS)], f"{position + 1}")
     _draw_baselines(canvas, report)
     canvas.dot(report.oracle, INK, radius=5, hollow=True)
     canvas.label(report.oracle, "oracle", INK)
@@ -81,15 +84,16 @@ def _bound(report: ReplayReport) -> list[Point]:
     return upper_hull([setting.point for setting in report.upper_bound.settings])
 
 
-def _draw_policy(canvas: "_Canvas", policy: PolicyReport, colour: str) -> None:
-    """The points of the sweep, and the policy's own setting with its interval."""
+def _draw_policy(canvas: "_Canvas", policy: PolicyReport, colour: str, number: str) -> None:
+    """The points of the sweep, and the policy's own setting with its interval and number."""
     swept = sorted((setting.point for setting in policy.settings), key=lambda p: p.usd)
     canvas.line(swept, colour)
     for point in swept:
         canvas.dot(point, colour, radius=3)
     usd, ends = policy.point.usd, policy.accuracy.interval
     canvas.line([Point(usd, ends.low), Point(usd, ends.high)], colour)
-    canvas.dot(policy.point, colour, radius=7)
+    canvas.dot(policy.point, colour, radius=9)
+    canvas.inscribe(policy.point, number)
 
 
 def _draw_legend(canvas: "_Canvas", report: ReplayReport) -> None:
@@ -97,10 +101,11 @@ def _draw_legend(canvas: "_Canvas", report: ReplayReport) -> None:
     canvas.text((LEFT, 14), "Accuracy against cost", INK, size=22)
     canvas.text((LEFT, 46), questions, GREY)
     entries = [
-        (policy.policy, COLOURS[i % len(COLOURS)]) for i, policy in enumerate(report.policies)
+        (f"{i + 1}  {policy.policy}", COLOURS[i % len(COLOURS)])
+        for i, policy in enumerate(report.policies)
     ]
     for row, (name, colour) in enumerate([*entries, *LEGEND]):
-        canvas.text((WIDTH - RIGHT, 14 + 20 * row), name, colour, anchor="ra")
+        canvas.text((WIDTH - RIGHT + 16, TOP + 22 * row), name, colour)
 
 
 class _Canvas:
@@ -173,8 +178,12 @@ class _Canvas:
 
     def label(self, point: Point, text: str, colour: str, *, below: bool = False) -> None:
         x, y = self._place(point)
-        anchor = "ra" if x > WIDTH - 2 * LEFT else "la"
+        anchor = "ra" if x > WIDTH - RIGHT - 2 * LEFT else "la"
         self.text((x, y + 10 if below else y - 28), text, colour, anchor=anchor)
+
+    def inscribe(self, point: Point, text: str) -> None:
+        """A few letters inside a dot."""
+        self.text(self._place(point), text, "white", anchor="mm", size=13)
 
     def text(
         self, at: tuple[float, float], text: str, colour: str, *, anchor: str = "la", size: int = 15
