@@ -1,7 +1,6 @@
 """The Generator: one tier's answer to a request, as a stream of chunks."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import Protocol
 
 from app.jsontext import Json
@@ -28,11 +27,6 @@ class UpstreamGenerator:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
-    async def generate(
-        self, tier: Tier, request: ChatRequest, tenant: str
-    ) -> AsyncGenerator[Json, None]:
+    def generate(self, tier: Tier, request: ChatRequest, tenant: str) -> AsyncGenerator[Json, None]:
         """As the protocol says."""
-        body = tailor(tier, request, tenant)
-        async with aclosing(self._exchange.complete(tier, body)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        return self._exchange.complete(tier, tailor(tier, request, tenant))

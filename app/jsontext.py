@@ -41,7 +41,7 @@ def parse_json(raw: bytes) -> Any:
 
 def is_bounded(raw: bytes) -> bool:
     """Whether there are no more than `VALUES` values in it, told without reading them."""
-    if sum(map(raw.count, _MARKS)) <= VALUES:
+    if len(raw) <= VALUES or sum(map(raw.count, _MARKS)) <= VALUES:
         return True
     # There may be as many in strings: escapes first, then every other piece is outside of them.
     plain = raw.replace(rb"\\", b"").replace(rb"\"", b"")

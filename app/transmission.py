@@ -5,7 +5,7 @@ Read `run` first. It yields events, and both the JSON and the SSE reply are made
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from random import Random
@@ -18,10 +18,9 @@ from app.asking import accounted
 from app.audience import teaches
 from app.clock import Clock
 from app.conversations import Conversations
-from app.errors import DeadlineError, GatewayError, UpstreamError, UpstreamTimeoutError
+from app.errors import DeadlineError, GatewayError, UpstreamError
 from app.events import Chunk, Event, Order, Settled
 from app.generator import Generator
-from app.jsontext import Json
 from app.judge import Judge
 from app.judge.examine import examine
 from app.lessons import Served
@@ -38,7 +37,7 @@ from app.reuse import is_reused
 from app.tailor import left_out
 from app.texts import NO_TEXTS, Texts
 from app.tiers import TierLadder
-from app.underway import NO_TIME, Run, new_record
+from app.underway import Run, new_record
 
 
 class Transmission:
@@ -196,10 +195,8 @@ class Transmission:
         limit_s = started_s + (tier.timeouts.total_s or math.inf)
         try:
             with accounted(tier, attempt, answer, self._clock):
-                async with aclosing(source) as chunks:
-                    while (
-                        chunk := await self._in_time(anext(chunks, None), run, limit_s)
-                    ) is not None:
+                async with aclosing(run.in_time(source, limit_s, self._clock)) as chunks:
+                    async for chunk in chunks:
                         if attempt.first_byte_s is None:
                             attempt.first_byte_s = self._clock.monotonic_s() - started_s
                         attempt.live = run.live = ask.live and request.stream
@@ -219,20 +216,6 @@ class Transmission:
                 run.calls -= not exc.asked
         finally:
             run.order.purse.settle(attempt.paid_usd, None if attempt.reused else attempt.usage)
-
-    async def _in_time(
-        self, chunk: Awaitable[Json | None], run: Run, limit_s: float
-    ) -> Json | None:
-        """The next chunk, in time; once an answer streams live only the idle timeout binds it."""
-        if run.live:
-            return await chunk
-        try:
-            async with asyncio.timeout(min(limit_s, run.deadline_s) - self._clock.monotonic_s()):
-                return await chunk
-        except TimeoutError:
-            if limit_s < run.deadline_s:
-                raise UpstreamTimeoutError("the answer took longer than its tier may") from None
-            raise DeadlineError(NO_TIME) from None
 
     async def _have_judged(self, action: JudgeAction, run: Run) -> None:
         by = action.by if action.against is None else f"same:{action.by}"

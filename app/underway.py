@@ -1,14 +1,27 @@
 """One request under way: its record, and what is not written down."""
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from app.answers import Answer
+from app.clock import Clock
 from app.drain import was_ended
 from app.embedder import features, task_key
-from app.errors import DeadlineError, GatewayError, ShuttingDownError, UpstreamError, soonest_cured
+from app.errors import (
+    DeadlineError,
+    GatewayError,
+    ShuttingDownError,
+    UpstreamError,
+    UpstreamTimeoutError,
+    soonest_cured,
+)
 from app.events import Order
+from app.jsontext import Json
+from app.patience import Patience
 from app.records import Record, Vector
 
+TOO_LONG = "the answer took longer than its tier may"
 NO_TIME = "the request's time was used up before an answer was there"
 
 
@@ -35,6 +48,29 @@ class Run:
     @property
     def deadline_s(self) -> float:
         return self.started_s + self.order.deadline_s
+
+    async def in_time(
+        self, source: AsyncGenerator[Json, None], limit_s: float, clock: Clock
+    ) -> AsyncGenerator[Json, None]:
+        """Its chunks, in time; once an answer streams live only the idle timeout binds it.
+
+        `limit_s` is the tier's own, by the clock. Errors: UpstreamTimeoutError, DeadlineError.
+        """
+        async with aclosing(source) as chunks:
+            with Patience() as patience:
+                while not self.live:
+                    left_s = min(limit_s, self.deadline_s) - clock.monotonic_s()
+                    try:
+                        chunk = await patience.wait(anext(chunks), left_s)
+                    except StopAsyncIteration:
+                        return
+                    except TimeoutError:
+                        if limit_s < self.deadline_s:
+                            raise UpstreamTimeoutError(TOO_LONG) from None
+                        raise DeadlineError(NO_TIME) from None
+                    yield chunk
+            async for chunk in chunks:
+                yield chunk
 
     def degrade(self, reason: str) -> None:
         """Note, once, why this request gets less than it could have."""

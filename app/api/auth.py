@@ -62,14 +62,22 @@ class Gate:
         """All routes of this router."""
         for route in router.routes:
             assert isinstance(route, APIRoute)  # noqa: S101 - there are no others
-            self.add(app, route.path, route.app, frozenset(route.methods or ()), prefix)
+            methods = frozenset(route.methods or ())
+            self.add(app, route.path, route.app, methods, prefix, plain=False)
 
     def add(
-        self, app: FastAPI, path: str, endpoint: ASGIApp, methods: frozenset[str], prefix: str = ""
+        self,
+        app: FastAPI,
+        path: str,
+        endpoint: ASGIApp,
+        methods: frozenset[str],
+        prefix: str = "",
+        *,
+        plain: bool = True,
     ) -> None:
-        """One route to this endpoint."""
+        """One route to this endpoint; `plain`: it needs nothing of the framework."""
         right = self._rights.get(path, self._usual)
-        guarded = Guarded(endpoint, self._keyring, self._admission, right)
+        guarded = Guarded(endpoint, self._keyring, self._admission, right, plain=plain)
         route = Route(f"{prefix}{path}", guarded, methods=list(methods))
         route.methods = set(methods)  # it would add HEAD
         app.router.routes.append(route)
@@ -79,9 +87,16 @@ class Guarded:
     """An endpoint that only those see who have the right to."""
 
     def __init__(
-        self, app: ASGIApp, keyring: Callable[[], Keyring], admission: Admission, right: Right
+        self,
+        app: ASGIApp,
+        keyring: Callable[[], Keyring],
+        admission: Admission,
+        right: Right,
+        *,
+        plain: bool,
     ) -> None:
         self.right = right
+        self.plain = plain
         self._admission = admission
         self._app = app
         self._keyring = keyring

@@ -1,10 +1,13 @@
 """Reading a request body: its media type, its length, its pace, its bytes."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import BodyTooLargeError, MediaTypeError
+from app.patience import Patience
 from app.refusals import Refusal, upload_too_slow
 
 BYTES_PER_S = 64 * 1024
@@ -43,11 +46,38 @@ async def read_body(receive: Receive, headers: dict[str, str], limit_bytes: int)
     return b"".join(pieces)
 
 
-async def cancel_when_gone(receive: Receive, serving: "asyncio.Task[None]") -> None:
-    """A client that leaves stops the spending: whatever is under way is cancelled."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    serving.cancel()
+async def while_here(
+    receive: Receive, serving: Coroutine[Any, Any, None], *beside: Coroutine[Any, Any, None]
+) -> None:
+    """Serve in this task, as long as the client is there; what runs `beside` ends with it.
+
+    A client that leaves stops the spending: whatever is under way is cancelled.
+    """
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - an application is called by a task
+    cancelling, gone = task.cancelling(), False
+
+    async def attend() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        task.cancel()
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            others = [tasks.create_task(other) for other in (attend(), *beside)]
+            try:
+                await serving
+            finally:
+                for other in others:
+                    other.cancel()
+    except asyncio.CancelledError:
+        if not gone or task.cancelling() > cancelling + 1:
+            raise
+    finally:
+        if gone:
+            task.uncancel()
 
 
 class PacedUploads:
@@ -60,6 +90,7 @@ class PacedUploads:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """To the application, a client that is too slow has left."""
         loop = asyncio.get_running_loop()
+        patience = Patience()
         until_s = loop.time() + self._start_s
         received_bytes = 0
         more = scope["type"] == "http"
@@ -69,8 +100,8 @@ class PacedUploads:
             if not more:
                 return await receive()
             try:
-                async with asyncio.timeout_at(until_s):
-                    message = await receive()
+                with patience:
+                    message = await patience.wait(receive(), until_s - loop.time())
             except TimeoutError:
                 await send_refusal(send, upload_too_slow(received_bytes))
                 return {"type": "http.disconnect"}

@@ -1,6 +1,5 @@
 """`POST /v1/chat/completions` and `GET /v1/models`."""
 
-import asyncio
 import logging
 import math
 import time
@@ -13,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.accounts.keyring import Caller
 from app.api.auth import caller_of
-from app.api.body import ClientLeft, cancel_when_gone, headers_of, read_body
+from app.api.body import ClientLeft, headers_of, read_body, while_here
 from app.api.render import send_error
 from app.api.replies import QUIET_S, JsonReply, Reply, SseReply
 from app.drain import Drain
@@ -66,13 +65,8 @@ class ChatEndpoint:
             await send_error(send, exc, {"x-request-id": request_id})
             return
         reply = self._reply(order, send, patience_s(headers))
-        # Edge-triggered, so that what is being closed can still be awaited.
-        async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(self._serve(rules, order, reply))
-            attending = tasks.create_task(cancel_when_gone(receive, serving))
-            keeping = tasks.create_task(reply.keep_alive())
-            serving.add_done_callback(lambda _: attending.cancel())
-            serving.add_done_callback(lambda _: keeping.cancel())
+        beside = (reply.keep_alive(),) if isinstance(reply, SseReply) else ()
+        await while_here(receive, self._serve(rules, order, reply), *beside)
 
     def order(self, request_id: str, raw: bytes, headers: dict[str, str], caller: Caller) -> Order:
         """What these bytes and headers ask for. Errors: RequestError, and its kind."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import get_args
 
@@ -10,8 +10,10 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.auth import Guarded
 from app.api.body import PacedUploads
 from app.api.origins import Cors, Hosts
 from app.api.render import Headers, envelope, error_headers, send_error, status_of
@@ -33,21 +35,25 @@ def guard(app: FastAPI, server: Server, new_id: Callable[[], str], *, keyed: boo
     """
     app.router.redirect_slashes = False
     # The last one added is the first one asked.
-    app.add_middleware(WithoutTrailingSlash)
+    app.add_middleware(PlainRoutes, routes=app.router.routes)
     app.add_middleware(PacedUploads, start_s=server.body_s)
     if server.cors:
         app.add_middleware(Cors, origins=server.cors)
     if server.hosts or not keyed:
         app.add_middleware(Hosts, names=server.hosts)
-    app.add_middleware(Bugs)
-    app.add_middleware(Stamp, new_id=new_id)
+    app.add_middleware(Door, new_id=new_id)
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
 
 
-class Stamp:
-    """Every reply says which request it is for, and how long that took: `openai-processing-ms`."""
+class Door:
+    """What is so of every request and reply, however it is served.
+
+    A reply says which request it is for, and how long that took: `openai-processing-ms`. A path may
+    end in a slash: a redirect would make some clients send the request again without its body. An
+    error is told in the one envelope; a bug is logged as well, and cuts a reply that has begun.
+    """
 
     def __init__(self, app: ASGIApp, new_id: Callable[[], str]) -> None:
         self._app = app
@@ -59,9 +65,15 @@ class Stamp:
             await self._app(scope, receive, send)
             return
         started_s = time.perf_counter()
+        started = False
+        path: str = scope["path"]
+        if path.endswith("/"):
+            scope = {**scope, "path": path.rstrip("/") or "/"}
 
         async def send_stamped(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            nonlocal started
+            if not started:
+                started = True
                 took_ms = 1000 * (time.perf_counter() - started_s)
                 headers = [*message["headers"], (b"openai-processing-ms", b"%.0f" % took_ms)]
                 if all(name != b"x-request-id" for name, _ in headers):
@@ -69,43 +81,42 @@ class Stamp:
                 message["headers"] = headers
             await send(message)
 
-        await self._app(scope, receive, send_stamped)
-
-
-class Bugs:
-    """A bug is logged, and told as an error of ours; a reply that has begun is cut."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The exception goes no further, unless only it can still end the reply."""
-        started = False
-
-        async def send_noted(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
         try:
-            await self._app(scope, receive, send_noted)
-        except Exception:
-            logger.exception("a request failed on a bug", extra={"route": scope["path"][:100]})
+            await self._app(scope, receive, send_stamped)
+        except Exception as exc:
+            if isinstance(exc, GatewayError) and not started:
+                await send_error(send_stamped, exc, {})
+                return
+            logger.exception("a request failed on a bug", extra={"route": path[:100]})
             if started:
                 raise
-            await send_error(send, GatewayError("internal error", code="internal_error"), {})
+            bug = GatewayError("internal error", code="internal_error")
+            await send_error(send_stamped, bug, {})
 
 
-class WithoutTrailingSlash:
-    """A redirect would make some clients send the request again without its body."""
+class PlainRoutes:
+    """Calls a route that is a plain ASGI application at once; the framework looks up all others.
 
-    def __init__(self, app: ASGIApp) -> None:
+    It is the same route with the same guard: what is left out is the framework's search for it.
+    """
+
+    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
         self._app = app
+        found = [route for route in routes if isinstance(route, Route)]
+        self._plain = {
+            (method, route.path): route.app
+            for route in found
+            if isinstance(route.app, Guarded) and route.app.plain
+            for method in route.methods or ()
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Route as if the slash had not been there."""
-        if scope["type"] == "http" and len(scope["path"]) > 1 and scope["path"].endswith("/"):
-            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        """Errors: GatewayError, as the route's own."""
+        if scope["type"] == "http":
+            known = self._plain.get((scope["method"], scope["path"]))
+            if known is not None:
+                await known(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
 

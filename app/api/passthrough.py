@@ -1,13 +1,11 @@
 """Endpoints that are not routed: forwarded to one provider as they are, and left unrecorded."""
 
-import asyncio
-
 import orjson
 from starlette.types import Receive, Scope, Send
 
 from app.accounts.keyring import Caller
 from app.api.auth import caller_of
-from app.api.body import ClientLeft, cancel_when_gone, headers_of, read_body
+from app.api.body import ClientLeft, headers_of, read_body, while_here
 from app.api.render import envelope, raw_headers, send_error
 from app.errors import (
     GatewayError,
@@ -50,10 +48,7 @@ class Passthrough:
         except GatewayError as exc:
             await send_error(send, exc, {})
             return
-        async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(self._serve(raw, send))
-            attending = tasks.create_task(cancel_when_gone(receive, serving))
-            serving.add_done_callback(lambda _: attending.cancel())
+        await while_here(receive, self._serve(raw, send))
 
     async def _serve(self, raw: bytes, send: Send) -> None:
         try:

@@ -69,9 +69,6 @@ class JsonReply:
         """Nothing has been sent yet, so the status can tell the truth."""
         await send_error(self._send, exc, {"x-request-id": self._order.id})
 
-    async def keep_alive(self) -> None:
-        """A plain reply commits to nothing before it is complete."""
-
 
 class SseReply:
     """A stream of events; the status line waits for the first chunk, at most `hold_s`.

@@ -6,19 +6,13 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import httpx
-import orjson
 
-from app.answers import normalise_chunk, normalise_completion
-from app.errors import (
-    UpstreamBrokenError,
-    UpstreamError,
-    UpstreamFailedError,
-    UpstreamTimeoutError,
-)
-from app.jsontext import Json, dump_json, is_bounded
+from app.errors import UpstreamBrokenError, UpstreamError, UpstreamTimeoutError
+from app.jsontext import Json, dump_json
+from app.patience import Patience
 from app.tiers import Timeouts
 from app.upstreams.access import Access
-from app.upstreams.sse import SseDecoder
+from app.upstreams.reading import Reading, Streamed, Whole, parse_answer
 from app.upstreams.statuses import refusal
 from app.upstreams.transport import FRESH, following, translate
 
@@ -62,17 +56,27 @@ class Upstream:
         Errors: UpstreamError. A stream that ends without `finish_reason` is one as well.
         """
         request = self._request("POST", "chat/completions", dump_json(body), timeouts, fresh)
-        response = await self._send(request, timeouts)
-        try:
-            if response.status_code != httpx.codes.OK:
-                raise await self._refusal(response, timeouts)
-            async with aclosing(self._body(response, timeouts)) as received:
-                reader = self._stream if body.get("stream") else self._plain
-                async with aclosing(reader(received)) as chunks:
-                    async for chunk in chunks:
+        reading: Reading = Streamed(self._name) if body.get("stream") else Whole(self._name)
+        with Patience() as patience:
+            response = await self._send(request, timeouts, patience)
+            try:
+                if response.status_code != httpx.codes.OK:
+                    raise await self._refusal(response, timeouts, patience)
+                async with aclosing(self._body(response, timeouts, patience)) as received:
+                    async for piece in received:
+                        for number, chunks in enumerate(reading.feed(piece), start=1):
+                            if number % EVENTS_AT_ONCE == 0:
+                                await asyncio.sleep(0)
+                            for chunk in chunks:
+                                yield chunk
+                        if reading.done:
+                            await _drain(received)
+                            return
+                for chunks in reading.end():
+                    for chunk in chunks:
                         yield chunk
-        finally:
-            await response.aclose()
+            finally:
+                await response.aclose()
 
     @asynccontextmanager
     async def forward(
@@ -83,30 +87,32 @@ class Upstream:
         Errors: UpstreamError, also for any status but a success, and while the body is read.
         """
         request = self._request("POST", path, raw, timeouts, fresh)
-        response = await self._send(request, timeouts)
-        try:
-            if not response.is_success:
-                raise await self._refusal(response, timeouts)
-            headers = {"content-type": "application/json"}
-            for name in ("content-type", "content-encoding"):
-                if name in response.headers:
-                    headers[name] = response.headers[name]
-            async with aclosing(self._body(response, timeouts)) as received:
-                yield Forwarded(response.status_code, headers, received)
-        finally:
-            await response.aclose()
+        with Patience() as patience:
+            response = await self._send(request, timeouts, patience)
+            try:
+                if not response.is_success:
+                    raise await self._refusal(response, timeouts, patience)
+                headers = {"content-type": "application/json"}
+                for name in ("content-type", "content-encoding"):
+                    if name in response.headers:
+                        headers[name] = response.headers[name]
+                async with aclosing(self._body(response, timeouts, patience)) as received:
+                    yield Forwarded(response.status_code, headers, received)
+            finally:
+                await response.aclose()
 
     async def ping(self, timeouts: Timeouts) -> list[str]:
         """The provider's model names. Errors: UpstreamError."""
         request = self._request("GET", "models", None, timeouts)
-        response = await self._send(request, timeouts)
-        try:
-            if response.status_code != httpx.codes.OK:
-                raise await self._refusal(response, timeouts)
-            async with aclosing(self._body(response, timeouts)) as received:
-                body = _parse(b"".join([piece async for piece in received]), self._name)
-        finally:
-            await response.aclose()
+        with Patience() as patience:
+            response = await self._send(request, timeouts, patience)
+            try:
+                if response.status_code != httpx.codes.OK:
+                    raise await self._refusal(response, timeouts, patience)
+                async with aclosing(self._body(response, timeouts, patience)) as received:
+                    body = parse_answer(b"".join([piece async for piece in received]), self._name)
+            finally:
+                await response.aclose()
         models = body.get("data")
         return [str(m.get("id")) for m in models or [] if isinstance(m, dict)]
 
@@ -124,63 +130,46 @@ class Upstream:
             extensions={"timeout": {"connect": timeouts.connect_s}, FRESH: fresh},
         )
 
-    async def _send(self, request: httpx.Request, timeouts: Timeouts) -> httpx.Response:
+    async def _send(
+        self, request: httpx.Request, timeouts: Timeouts, patience: Patience
+    ) -> httpx.Response:
         with following() as connection:
             try:
-                async with asyncio.timeout(timeouts.first_byte_s):
-                    return await self._transport.handle_async_request(request)
+                asked = self._transport.handle_async_request(request)
+                return await patience.wait(asked, timeouts.first_byte_s)
             except Exception as exc:
                 if type(exc) is TimeoutError:  # the transport has some that are more than that
                     raise self._silent(timeouts.first_byte_s) from None
                 raise translate(exc, self._name, connection) from exc
 
     async def _body(
-        self, response: httpx.Response, timeouts: Timeouts
+        self, response: httpx.Response, timeouts: Timeouts, patience: Patience
     ) -> AsyncGenerator[bytes, None]:
         pieces = aiter(_stream_of(response))
         wait_s = timeouts.first_byte_s
         total_bytes = 0
         while True:
             try:
-                async with asyncio.timeout(wait_s):
-                    piece = await anext(pieces, None)
-            except TimeoutError:
-                raise self._silent(wait_s) from None
-            except Exception as exc:
-                raise translate(exc, self._name) from exc
-            if piece is None:
+                piece = await patience.wait(anext(pieces), wait_s)
+            except StopAsyncIteration:
                 return
+            except Exception as exc:
+                if type(exc) is TimeoutError:
+                    raise self._silent(wait_s) from None
+                raise translate(exc, self._name) from exc
             total_bytes += len(piece)
             if total_bytes > ANSWER_BYTES:
                 raise UpstreamBrokenError(f"{self._name}: the answer is longer than 16 MiB")
             wait_s = timeouts.idle_s
             yield piece
 
-    async def _plain(self, received: AsyncGenerator[bytes, None]) -> AsyncGenerator[Json, None]:
-        body = _parse(b"".join([piece async for piece in received]), self._name)
-        yield normalise_completion(_without_error(body, self._name), self._name)
-
-    async def _stream(self, received: AsyncGenerator[bytes, None]) -> AsyncGenerator[Json, None]:
-        finished = False
-        async with aclosing(_events(received)) as events:
-            async for data in events:
-                if data == b"[DONE]":
-                    break
-                for chunk in self._chunks(data):
-                    finished = finished or _finishes(chunk)
-                    yield chunk
-        if not finished:
-            raise self._truncated()
-        await _drain(received)
-
-    def _chunks(self, data: bytes) -> list[Json]:
-        return normalise_chunk(_without_error(_parse(data, self._name), self._name), self._name)
-
-    async def _refusal(self, response: httpx.Response, timeouts: Timeouts) -> UpstreamError:
+    async def _refusal(
+        self, response: httpx.Response, timeouts: Timeouts, patience: Patience
+    ) -> UpstreamError:
         """Our error for a provider's status; its message is kept only where the client can act."""
         received = b""
         try:
-            async with aclosing(self._body(response, timeouts)) as pieces:
+            async with aclosing(self._body(response, timeouts, patience)) as pieces:
                 async for piece in pieces:
                     received += piece
                     if len(received) > ERROR_BYTES:
@@ -193,25 +182,10 @@ class Upstream:
     def _silent(self, waited_s: float) -> UpstreamTimeoutError:
         return UpstreamTimeoutError(f"{self._name}: no byte within {waited_s:g} s")
 
-    def _truncated(self) -> UpstreamBrokenError:
-        return UpstreamBrokenError(f"{self._name}: the stream ended before the answer did")
-
 
 def _stream_of(response: httpx.Response) -> httpx.AsyncByteStream:
     assert isinstance(response.stream, httpx.AsyncByteStream)  # noqa: S101 - the transport's own
     return response.stream
-
-
-async def _events(received: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """The data of each event."""
-    decoder = SseDecoder()
-    async for piece in received:
-        for number, data in enumerate(decoder.feed(piece), start=1):
-            if number % EVENTS_AT_ONCE == 0:
-                await asyncio.sleep(0)
-            yield data
-    for data in decoder.end():
-        yield data
 
 
 async def _drain(received: AsyncGenerator[bytes, None]) -> None:
@@ -220,26 +194,3 @@ async def _drain(received: AsyncGenerator[bytes, None]) -> None:
         async with asyncio.timeout(DRAIN_S):
             async for _ in received:
                 pass
-
-
-def _parse(data: bytes, who: str) -> Json:
-    if not is_bounded(data):
-        raise UpstreamBrokenError(f"{who}: its answer holds too many JSON values")
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        raise UpstreamBrokenError(f"{who}: its answer is not JSON") from None
-    if not isinstance(value, dict):
-        raise UpstreamBrokenError(f"{who}: its answer is not a JSON object")
-    return value
-
-
-def _without_error(body: Json, who: str) -> Json:
-    """Some providers report a failure with status 200, or in mid-stream."""
-    if body.get("error"):
-        raise UpstreamFailedError(f"{who}: reported an error instead of an answer")
-    return body
-
-
-def _finishes(chunk: Json) -> bool:
-    return any(choice.get("finish_reason") for choice in chunk["choices"])

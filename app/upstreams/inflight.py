@@ -1,8 +1,7 @@
 """How much may be in flight at once; for the rest a short queue, then load shed."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 BUSY = 0.75
 """The share of the places from which on whatever can wait gives way."""
@@ -37,20 +36,23 @@ class InFlightLimit:
         """Whether what can wait had better do so."""
         return self.waiting > 0 or self.in_flight >= BUSY * self._places
 
-    @asynccontextmanager
-    async def place(self) -> AsyncGenerator[None, None]:
+    def place(self) -> "Place":
         """A place, until the block is left; who is cancelled while waiting leaves the queue.
 
         Errors: what `full` makes.
         """
+        return Place(self)
+
+    async def enter(self) -> None:
+        """Take a place. Errors: what `full` makes."""
         await self._take()
         self.in_flight += 1
-        try:
-            self._admitted()
-            yield
-        finally:
-            self.in_flight -= 1
-            self._free.release()
+        self._admitted()
+
+    def leave(self) -> None:
+        """Give it back."""
+        self.in_flight -= 1
+        self._free.release()
 
     async def _take(self) -> None:
         if not self._free.locked():
@@ -66,3 +68,16 @@ class InFlightLimit:
             raise self._full(self.in_flight) from None
         finally:
             self.waiting -= 1
+
+
+class Place:
+    """One of a limit's places, for as long as the block lasts."""
+
+    def __init__(self, limit: InFlightLimit) -> None:
+        self._limit = limit
+
+    async def __aenter__(self) -> None:
+        await self._limit.enter()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._limit.leave()

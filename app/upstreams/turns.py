@@ -5,7 +5,7 @@ All of it before the first byte only: what has begun to arrive is never asked fo
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -74,9 +74,8 @@ class Exchange:
         Errors: UpstreamError; UpstreamDownError and UpstreamBusyError where nobody was asked.
         """
         turns = _Turns(self.tiers[tier.name], self.budget, self.meter)
-        async with AsyncExitStack() as stack:
-            if tier.name in self.places:
-                await stack.enter_async_context(self.places[tier.name].place())
+        limit = self.places.get(tier.name)
+        async with nullcontext() if limit is None else limit.place():
             while True:
                 line, began = turns.line(), False
                 sent = {**body, "model": line.model}
