@@ -16,7 +16,7 @@ help:
 	@echo 'make test    format, lint, types, layers, tests, coverage; stops at the first failure'
 	@echo 'make test-long [PART="kills soak"] [SCALE=0.1]   what takes minutes: each part on its own, or all'
 	@echo 'make test-clients   seven real clients, Python and Node, against a running gateway'
-	@echo 'make bench   what routing costs beside a bare proxy: CPU, latency, memory; ten minutes'
+	@echo 'make bench   what routing costs beside a bare proxy: CPU, latency, memory; a quarter of an hour'
 	@echo 'make pins    resolve the dependencies again into $(PINS); needs uv'
 	@echo 'make clean   remove .venv and what tools left behind; records in data/ stay'
 	@echo 'All need Python 3.11, 3.12 or 3.13; name another one with PYTHON=python3.12'
