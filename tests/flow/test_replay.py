@@ -288,7 +288,7 @@ def test_the_command_prints_every_table_and_writes_figures_and_picture(
     assert cascade["point"]["usd"] == pytest.approx((3 + 15) / 2)
     assert len(report["policies"][0]["settings"]) == 11
     with Image.open(picture) as drawn:
-        assert drawn.size == (1100, 720)
+        assert drawn.size == (1300, 720)
         colours = drawn.convert("RGB").getcolors(maxcolors=100_000)
         assert colours is not None
         assert len(colours) > 20
