@@ -8,10 +8,12 @@ from typing import Literal, Protocol, TypeAlias
 
 from app.audience import Audience, teaches
 from app.clock import Clock
+from app.events import Order
 from app.lessons import Lesson, Served, Teacher
-from app.policy import Context, Policy
+from app.policy import Context, Policy, Strategy
 from app.recorder import RecordSink
-from app.records import Attempt, Record, Verdict
+from app.records import Attempt, Record, Vector, Verdict
+from app.strategies import Strategies
 from app.telemetry.tracing import Tracing, Untraced
 from app.tiers import TierLadder
 from app.trials import Trials
@@ -22,6 +24,7 @@ WAITING = 256
 AT_ONCE = 4
 
 LessonOutcome: TypeAlias = Literal["done", "failed", "dropped"]
+Advice: TypeAlias = tuple[Strategy, ...]
 
 
 class Meter(Protocol):
@@ -73,8 +76,10 @@ class Afterwards:
         busy: Callable[[], bool] = lambda: False,
         trials: Trials | None = None,
         tracing: Tracing | None = None,
+        strategies: Strategies | None = None,
     ) -> None:
         self.audience = audience or Audience(recorder)
+        self._strategies = strategies
         self._teacher = teacher
         self._recorder = recorder
         self._meter = meter
@@ -102,14 +107,25 @@ class Afterwards:
             self._trials.submit(served)
         due = self._teacher.canaries.due(served.record)
         # A judge of another ladder's may be gone by now.
-        served = replace(served, canary=due if due in self._teacher.ladder.names else None)
-        has_more = bool(served.drawn or served.judge_later or served.canary)
+        served = replace(
+            served,
+            canary=due if due in self._teacher.ladder.names else None,
+            strategist=self._strategies.writer(served) if self._strategies else None,
+        )
+        later = (served.judge_later, served.canary, served.strategist)
+        has_more = bool(served.drawn or any(later))
         if not has_more or not teaches(served.record):
             return
         try:
             self._waiting.put_nowait(served)
         except asyncio.QueueFull:
             self._meter.observe_lesson("dropped")
+
+    async def advice(self, order: Order, vector: Vector | None, record: Record) -> Advice:
+        """The strategies that similar questions left behind, for who asks this."""
+        return (
+            () if self._strategies is None else await self._strategies.near(order, vector, record)
+        )
 
     def reprice(self, ladder: TierLadder) -> None:
         """Let lessons cost what they do by this ladder."""
@@ -146,6 +162,8 @@ class Afterwards:
         outcome: LessonOutcome = "failed"
         try:
             await self._teacher.teach(served, lesson)
+            if served.strategist is not None and self._strategies is not None:
+                await self._strategies.write(served, served.strategist, lesson)
             outcome = "failed" if lesson.failed else "done"
         except TimeoutError:
             logger.warning("a lesson took too long", extra={"record_id": served.record.id})
@@ -165,8 +183,9 @@ class Afterwards:
                 self._trials.charge(evidence.cost_usd)
         if lesson.late is not None:
             self._meter.observe_verdict(tier, lesson.late)
-        if served.drawn:
-            self._meter.observe_lesson(outcome, lesson.attempts, _said(lesson, tier))
+        asked = [*lesson.attempts, *([lesson.writing] if lesson.writing is not None else [])]
+        if served.drawn or lesson.writing is not None:
+            self._meter.observe_lesson(outcome, asked, _said(lesson, tier))
         if known:
             self.audience.show_again(record.id, record.tenant, served.order.policy)
 

@@ -36,7 +36,8 @@ class Page:
 class Archive:
     """What the store holds, after everything that waits has been delivered to it.
 
-    `forget`: told which records, of which tenant, are erased, for whoever remembers them.
+    `forget`: told which records, of which tenant, are erased, for whoever remembers them; what is
+    kept `beside` them, under the same ids, is erased with them.
 
     Errors of every method: StoreError; a `retryable` one says that later may go better.
     """
@@ -48,7 +49,9 @@ class Archive:
         store: RecordStore,
         outbox: Outbox,
         forget: Callable[[str, Collection[str]], None] = lambda *_: None,
+        beside: "Archive | None" = None,
     ) -> None:
+        self._beside = beside
         self._recorder = recorder
         self._store = store
         self._outbox = outbox
@@ -148,7 +151,10 @@ class Archive:
             rows, start = await self._store.scan(wanted, start=start, limit=SCANNED_AT_ONCE)
             erased += await self.erase_named([row.id for row in rows], wanted.tenant)
             if start is None:
-                return erased
+                break
+        if self._beside is not None:
+            await self._beside.erase(wanted)
+        return erased
 
     async def erase_named(self, ids: Sequence[str], tenant: str) -> int:
         """Erase these; how many that were. Errors: OutboxError, StoreDownError."""
@@ -157,6 +163,8 @@ class Archive:
                 await self._recorder.erase(ids, tenant=tenant)
             finally:
                 self._forget(tenant, ids)
+            if self._beside is not None:
+                await self._beside.erase_named(ids, tenant)
         return len(ids)
 
     async def _named(self, record_id: str, tenant: str) -> Record:

@@ -16,10 +16,11 @@ from app.judge import Comparison, Judge
 from app.judge.arbiter import ArbiterRule, as_good
 from app.judge.examine import examine
 from app.learning.gists import failed_check
-from app.records import Attempt, Evidence, Record, Verdict, total_usd
+from app.records import Attempt, Evidence, Record, Vector, Verdict, total_usd
 from app.reuse import is_reused
 from app.tailor import left_out
 from app.tiers import TierLadder
+from app.underway import Run
 from app.wire import ChatRequest
 
 LIMIT_S = 600.0
@@ -33,7 +34,7 @@ class Served:
     """A request that was answered: its record, and the answer of each of its attempts.
 
     `judge_later` is the tier that judges the served answer, which went out unjudged; `canary` the
-    one that is put before an answer known to be wrong.
+    one that is put before an answer known to be wrong, `strategist` the one that writes a strategy.
     """
 
     order: Order
@@ -41,6 +42,13 @@ class Served:
     answers: Sequence[Answer]
     judge_later: str | None = None
     canary: str | None = None
+    strategist: str | None = None
+    vector: Vector | None = None
+
+    @classmethod
+    def of(cls, run: Run) -> "Served":
+        """What this run has left."""
+        return cls(run.order, run.record, run.answers, run.judge_later, vector=run.vector)
 
     @property
     def drawn(self) -> tuple[str, ...]:
@@ -55,7 +63,7 @@ class Lesson:
 
     `attempts` and `answers` belong together; `verdicts` are on answers of the path, by tier;
     `comparisons` an arbiter's, of the served answer and the better tier's: in this order, then in
-    the other.
+    the other; `writing` is the call that wrote a strategy.
     """
 
     late: Verdict | None = None
@@ -64,6 +72,7 @@ class Lesson:
     answers: list[Answer] = field(default_factory=list)
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     comparisons: list[Comparison] = field(default_factory=list)
+    writing: Attempt | None = None
 
     @property
     def failed(self) -> bool:
@@ -90,6 +99,9 @@ class Lesson:
         if self.canary is not None:
             said, cost_usd = self.canary, self.canary.cost_usd
             yield Evidence("canary", None, said.by, time_s, cost_usd, verdicts={said.by: said})
+        if self.writing is not None:
+            by, cost_usd = self.writing.tier, self.writing.cost_usd
+            yield Evidence("strategy", None, by, time_s, cost_usd, attempts=(self.writing,))
         if self.attempts or self.verdicts:
             asked = [attempt.paid_usd for attempt in self.attempts]
             judged = [verdict.cost_usd for verdict in self.all_verdicts]

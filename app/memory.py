@@ -19,6 +19,7 @@ class Memory:
             store=parts.store,
             outbox=parts.outbox,
             forget=self._forget,
+            beside=shelf.archive if (shelf := parts.strategies.shelf) else None,
         )
         self._restart = partial(Restart, archive=self.archive, audience=parts.audience)
         learners = partial(build_policies, parts.settings, parts.files)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from random import Random
@@ -41,6 +41,7 @@ from app.reuse import Reusing
 from app.settings import Settings
 from app.settings.configuration import secret
 from app.store import Outbox, RecordStore, build_outbox, build_store
+from app.strategies import Shelf, Strategies, build_shelf
 from app.telemetry.metrics import Metrics
 from app.telemetry.request_log import log_request
 from app.telemetry.tracing import Tracing, build_tracing
@@ -82,6 +83,7 @@ class Parts:
     catalogue: Catalogue
     store: RecordStore
     outbox: Outbox
+    strategies: Strategies
     metrics: Metrics
     recorder: Recorder
     clock: SystemClock
@@ -110,7 +112,11 @@ class Parts:
         Errors: StoreLockedError, StoreMismatchError, StoreError, OutboxError.
         """
         try:
-            async with _working(self.store, self.outbox, self.recorder, workers):
+            async with AsyncExitStack() as stack:
+                if (shelf := self.strategies.shelf) is not None:
+                    mine = _working(shelf, (shelf.recorder, self.strategies))
+                    await stack.enter_async_context(mine)
+                await stack.enter_async_context(_working(self, workers))
                 yield
         finally:
             await self.transport.aclose()
@@ -178,6 +184,10 @@ def build_parts(settings: Settings) -> Parts:
         canaries=Canaries(settings.judge.canary_every),
         clock=clock,
     )
+    shelf = build_shelf(settings, dimension=embedder.dimension)
+    strategies = Strategies(
+        shelf, embedder=embedder.tag, records=recorder, generator=generator, clock=clock
+    )
     trials = Trials(share=settings.shadow.share, rng=Random(settings.seed))  # noqa: S311 - coins
     afterwards = Afterwards(
         teacher=teacher,
@@ -188,6 +198,7 @@ def build_parts(settings: Settings) -> Parts:
         busy=lambda: in_flight.busy,
         trials=trials,
         tracing=tracing,
+        strategies=strategies,
     )
     retriever = Retriever(embedder=embedder, store=store, clock=clock)
     transmission = Transmission(
@@ -223,6 +234,7 @@ def build_parts(settings: Settings) -> Parts:
         ),
         store=store,
         outbox=outbox,
+        strategies=strategies,
         metrics=metrics,
         recorder=recorder,
         clock=clock,
@@ -252,14 +264,12 @@ def new_id() -> str:
 
 
 @asynccontextmanager
-async def _working(
-    store: RecordStore, outbox: Outbox, recorder: Recorder, workers: Sequence[Worker]
-) -> AsyncGenerator[None, None]:
+async def _working(kept: "Parts | Shelf", workers: Sequence[Worker]) -> AsyncGenerator[None, None]:
     """Store and outbox open, and the background workers at work."""
     failure: Exception | None = None
-    await store.open()
+    await kept.store.open()
     try:
-        outbox.open()
+        kept.outbox.open()
         async with asyncio.TaskGroup() as tasks:
             working = [tasks.create_task(worker.run()) for worker in workers]
             try:
@@ -269,9 +279,9 @@ async def _working(
             finally:
                 for work in working:
                     work.cancel()
-        await recorder.drain(limit_s=DELIVERY_LIMIT_S)
+        await kept.recorder.drain(limit_s=DELIVERY_LIMIT_S)
     finally:
-        await store.close()
+        await kept.store.close()
     if failure is not None:
         raise failure
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from app.dials import Dial
 from app.extension import StreamMode
@@ -21,10 +21,24 @@ from app.tiers import TierLadder
 
 
 @dataclass(frozen=True, slots=True)
+class Strategy:
+    """How to go about questions like this one, as `tier` wrote it after the decision `id`.
+
+    `similarity` is how near that question is (cosine).
+    """
+
+    id: str
+    tier: str
+    text: str = field(repr=False)
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ask:
     """Have this tier answer. `live`: its answer will be served whatever happens, so let it flow.
 
-    `scored`: have it say how likely its words were, where it can.
+    `scored`: have it say how likely its words were, where it can. `strategies` are shown to it,
+    unless a coin has them `withheld`, to see what they are worth.
     """
 
     tier: str
@@ -32,6 +46,8 @@ class Ask:
     live: bool = False
     start: Start | None = None
     scored: bool = False
+    strategies: tuple[Strategy, ...] = ()
+    withheld: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +101,7 @@ class Context:
     that an agent executes at once. `mode` is how a stream may be sent. `dial` is what accuracy is
     worth to this request; None: as configured. `vector` is the question's; `task` is what kind of
     job it is. None: not known. `varies`: the same question again may bring another answer.
+    `strategies` were noted for similar questions, the most similar first.
     """
 
     ladder: TierLadder
@@ -102,6 +119,7 @@ class Context:
     vector: Vector | None = field(default=None, compare=False, repr=False)
     task: str | None = None
     varies: bool = True
+    strategies: Sequence[Strategy] = ()
 
 
 class Policy(Protocol):
@@ -143,4 +161,22 @@ class Policy(Protocol):
 
         Again for the same record, with all its evidence, when more became known.
         """
+        ...
+
+
+@runtime_checkable
+class Strategist(Protocol):
+    """A policy that has tiers write strategies, and shows them to others."""
+
+    @property
+    def strategies(self) -> int:
+        """How many similar ones it wants to see; 0: none, and none are written."""
+        ...
+
+    def written_by(self, record: Record) -> str | None:
+        """Which tier is to write one now that this request is served; None: nobody."""
+        ...
+
+    def helps(self, asked: Record, strategy: str) -> bool:
+        """Whether this strategy, by its id, may go on being shown to whoever asked this."""
         ...

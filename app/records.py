@@ -21,9 +21,9 @@ Kind = Literal["routed", "pinned"]
 Arrival = Literal["direct", "after_reject", "after_failure", "resample", "reprompt", "lesson"]
 AttemptOutcome = Literal["complete", "censored", "truncated", "failed", "cancelled"]
 Purpose = Literal["answer", "draft", "judge", "lesson"]
-EvidenceSource = Literal[
-    "judge", "tool_result", "feedback", "outcome", "lesson", "arbiter", "shadow", "canary"
-]
+Told = Literal["judge", "tool_result", "feedback", "outcome"]
+Learnt = Literal["lesson", "arbiter", "shadow", "canary", "strategy"]
+EvidenceSource: TypeAlias = Told | Learnt
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +91,13 @@ class Verdict:
 
 @dataclass(slots=True)
 class Attempt:
-    """One tier's try at the question.
+    """One tier's try at the question; `outcome` is `cancelled` until something better is known.
 
-    `outcome` is `cancelled` until something better is known; `censored` means cut by the client's
-    own token cap (or a content filter), `truncated` by the model's: neither teaches about quality.
-    `live`: it was sent while it came, so it could not be refused. `dropped`: parameters that this
-    tier did not get. `final_answer` is a digest of what the answer boils down to; `margin` how sure
-    of its words the model was. `reused`: the request whose trial this is has paid for it.
+    `censored` is cut by the client's own token cap (or a content filter), `truncated` by the
+    model's: neither teaches of quality. `live`: sent while it came, so that it was not refused.
+    `dropped`: parameters it did not get. `final_answer`: a digest of what it boils down to;
+    `margin`: how sure of its words it was; `reused`: paid for by the request whose trial this is.
+    It was shown `strategies`, by the decisions they are from, unless a coin had them `withheld`.
     """
 
     tier: str
@@ -111,6 +111,8 @@ class Attempt:
     margin: float | None = None
     dropped: tuple[str, ...] = ()
     reused: bool = False
+    strategies: tuple[str, ...] = ()
+    withheld: bool = False
     verdicts: list[Verdict] = field(default_factory=list)
     usage: Usage | None = None
     cost_usd: float | None = None
@@ -242,7 +244,7 @@ class Record:
             spent["answer" if index == self.served else "draft"].append(attempt.cost_usd)
             spent["judge"].extend(verdict.cost_usd for verdict in attempt.verdicts)
         for evidence in self.evidence.values():
-            learnt = evidence.source in {"lesson", "arbiter", "canary"}
+            learnt = evidence.source in {"lesson", "arbiter", "canary", "strategy"}
             spent["lesson" if learnt else "judge"].append(evidence.cost_usd)
         return {purpose: total_usd(costs) for purpose, costs in spent.items()}
 

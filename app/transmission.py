@@ -11,6 +11,7 @@ from dataclasses import replace
 from random import Random
 
 from app.abstention import NEVER, Abstainer
+from app.advice import asked_of
 from app.affording import afford
 from app.afterwards import Afterwards, draw
 from app.answers import Answer
@@ -30,14 +31,14 @@ from app.planning.prefilter import Prefilter
 from app.policy import Accept, Action, Ask, Context, Stop
 from app.policy import Judge as JudgeAction
 from app.recorder import RecordSink
-from app.records import Attempt, Evidence, Neighbour, Record, Verdict
-from app.resampling import again, varies
+from app.records import Evidence, Neighbour, Record, Verdict
+from app.resampling import varies
 from app.retriever import Retriever
 from app.reuse import is_reused
 from app.tailor import left_out
 from app.texts import NO_TEXTS, Texts
 from app.tiers import TierLadder
-from app.underway import Run, new_record
+from app.underway import Run, new_attempt, new_record
 
 
 class Transmission:
@@ -154,6 +155,7 @@ class Transmission:
             vector=run.vector,
             task=run.record.task,
             varies=varies(request),
+            strategies=await self._afterwards.advice(order, run.vector, run.record),
         )
 
     def _draw_lessons(self, run: Run, context: Context) -> None:
@@ -180,9 +182,8 @@ class Transmission:
     async def _ask(self, ask: Ask, run: Run) -> AsyncGenerator[Event, None]:
         """Have one tier answer; its chunks are yielded only where nothing can take them back."""
         tier, attempts = run.order.ladder[ask.tier], run.record.attempts
-        request = again(run.order.request, ask.arrived, tier.name, attempts)
-        attempt, answer = Attempt(tier.name, ask.arrived), Answer()
-        attempt.dropped = left_out(tier, request)
+        request = asked_of(ask, run.order.request, attempts)
+        attempt, answer = new_attempt(ask, left_out(tier, request)), Answer()
         attempt.reused = is_reused(tier.name, request)
         run.record.start = run.record.start or ask.start
         attempts.append(attempt)
@@ -277,5 +278,5 @@ class Transmission:
             self._prefilter.note(record)
             self._afterwards.audience.show(record, run.order.policy)
             if run.acknowledged and record.outcome == "answered":
-                self._afterwards.submit(Served(run.order, record, run.answers, run.judge_later))
+                self._afterwards.submit(Served.of(run))
         return run.acknowledged

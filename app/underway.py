@@ -19,7 +19,8 @@ from app.errors import (
 from app.events import Order
 from app.jsontext import Json
 from app.patience import Patience
-from app.records import Record, Vector
+from app.policy import Ask
+from app.records import Attempt, Record, Vector
 
 TOO_LONG = "the answer took longer than its tier may"
 NO_TIME = "the request's time was used up before an answer was there"
@@ -112,4 +113,12 @@ def new_record(order: Order, ladder: tuple[str, ...], time_s: float) -> Record:
         stream=request.stream,
         trial_of=order.trial_of,
         trace=order.trace,
+    )
+
+
+def new_attempt(ask: Ask, dropped: tuple[str, ...]) -> Attempt:
+    """What is known of a call before it is made; `dropped` are parameters its tier does not get."""
+    strategies = tuple(strategy.id for strategy in ask.strategies)
+    return Attempt(
+        ask.tier, ask.arrived, dropped=dropped, strategies=strategies, withheld=ask.withheld
     )

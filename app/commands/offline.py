@@ -1,7 +1,7 @@
 """Records on the store itself, while no gateway runs on it."""
 
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import IO
 
@@ -17,6 +17,7 @@ from app.settings.configuration import secret
 from app.store import Insert, Outbox, build_store
 from app.store.payloads import payload_of
 from app.store.wanted import Wanted
+from app.strategies import Shelf, build_shelf
 
 DELIVERY_S = 600.0
 
@@ -129,30 +130,43 @@ async def offline_records(
 ) -> AsyncGenerator[OfflineRecords, None]:
     """Store and outbox, open for this process alone, and synced in the end."""
     embedder = build_embedder(settings.embedder)
-    store = build_store(
-        settings.store,
-        dimension=embedder.dimension,
-        api_key=secret(settings.store.api_key_env, wanted_by="store"),
-    )
-    section = settings.store
+    section, dimension = settings.store, embedder.dimension
+    api_key = secret(section.api_key_env, wanted_by="store")
+    store = build_store(section, dimension=dimension, api_key=api_key)
     outbox = Outbox(section.path, capacity_bytes=section.outbox_bytes, keep_s=0.0)
     recorder = Recorder(store, outbox, lambda _record, _acknowledged: None)
-    archive = Archive(recorder=recorder, store=store, outbox=outbox)
+    beside = build_shelf(settings, dimension=dimension)
+    archive = Archive(
+        recorder=recorder,
+        store=store,
+        outbox=outbox,
+        beside=None if beside is None else beside.archive,
+    )
     try:
-        await store.open()
-        try:
-            outbox.open()
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(_open(Shelf(store, outbox, recorder, archive)))
+            if beside is not None:
+                await stack.enter_async_context(_open(beside))
             yield OfflineRecords(
                 archive=archive, recorder=recorder, outbox=outbox, embedder=embedder, tenant=tenant
             )
-            await recorder.deliver(limit_s=DELIVERY_S)
-            await recorder.tidy()
-        finally:
-            outbox.close()
-            await store.close()
     except StoreLockedError as exc:
         hint = "; or name the running gateway: --url http://127.0.0.1:8080"
         raise StoreLockedError(exc.message + hint) from exc
+
+
+@asynccontextmanager
+async def _open(shelf: Shelf) -> AsyncGenerator[None, None]:
+    """Until the block is left; then all is delivered and synced."""
+    await shelf.store.open()
+    try:
+        shelf.outbox.open()
+        yield
+        await shelf.recorder.deliver(limit_s=DELIVERY_S)
+        await shelf.recorder.tidy()
+    finally:
+        shelf.outbox.close()
+        await shelf.store.close()
 
 
 def _other_embedder(theirs: str | None, ours: str) -> str:

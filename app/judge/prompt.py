@@ -45,10 +45,8 @@ def prompt_body(
 ) -> Json:
     """The request to the judging tier; the answers are shown under these names."""
     images = _images(request) if by.supports is None or "vision" in by.supports else []
-    fence = f"----- data {secrets.token_hex(16)} -----"
     shown = {name: _answer(answer) for name, answer in answers.items()}
-    data = _as_data({"question": _question(request), **shown})
-    text = f"{fence}\n{data}\n{fence}\n{task.reminder}"
+    text = f"{fenced({'question': _question(request), **shown})}\n{task.reminder}"
     body: Json = {
         "model": by.model,
         "messages": [
@@ -63,6 +61,12 @@ def prompt_body(
     if by.supports is None or "json_schema" in by.supports:
         body["response_format"] = _format(task)
     return body
+
+
+def fenced(shown: Json) -> str:
+    """The object as one line of data between two lines that no data can imitate."""
+    fence = f"----- data {secrets.token_hex(16)} -----"
+    return f"{fence}\n{_as_data(shown)}\n{fence}"
 
 
 def _as_data(shown: Json) -> str:

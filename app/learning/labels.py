@@ -21,6 +21,7 @@ AS_GOOD, WORSE = 0.90, 0.10
 """What an arbiter's word makes of an answer beside a better tier's."""
 HIGHER_DISAGREES = WORSE + (AS_GOOD - WORSE) * USUAL_AS_GOOD
 HEARSAY_WEIGHT = 0.25
+ADVISED = "+strategies"
 EVEN = 0.5
 DISCERNMENT_MIN = 0.2
 """Of a judge: P(valid | right) - P(valid | wrong). Under it, dividing would blow up noise."""
@@ -92,10 +93,16 @@ def taught(record: Record) -> tuple[Taught, ...]:
     answers = _answers(record)
     found = ((a.attempt, _evidence(record, at, answers)) for at, a in enumerate(answers))
     return tuple(
-        Taught(attempt.tier, *evidence, _shift(record, attempt))
+        Taught(arm_of(attempt), *evidence, _shift(record, attempt))
         for attempt, evidence in found
         if evidence is not None
     )
+
+
+def arm_of(attempt: Attempt) -> str:
+    """Its tier; with strategies before the question that is another arm, of which less is asked."""
+    advised = attempt.strategies and not attempt.withheld
+    return attempt.tier + ADVISED if advised else attempt.tier
 
 
 def judged_by_coin(record: Record) -> Iterator[Judged]:
@@ -187,8 +194,9 @@ def _answers(record: Record) -> list[_Answer]:
     known = zip(attempts, gists(attempts), strict=True)
     answers = [_Answer(attempt, gist) for attempt, gist in known if attempt.outcome == "complete"]
     # The path's own answers come first, and so win over a lesson's.
-    whole = {a.attempt.tier: a for a in reversed(answers)}
-    return [whole[tier] for tier in record.ladder if tier in whole]
+    whole = {arm_of(a.attempt): a for a in reversed(answers)}
+    arms = (arm for tier in record.ladder for arm in (tier, tier + ADVISED))
+    return [whole[arm] for arm in arms if arm in whole]
 
 
 def _evidence(

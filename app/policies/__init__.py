@@ -13,6 +13,7 @@ from app.policies.best_of_n import BestOfN
 from app.policies.cascade_routing import CascadeRouting
 from app.policies.emafusion import EmaFusion
 from app.policies.fixed import Always, Cascade, RandomStart
+from app.policies.inter_cascade import InterCascade
 from app.policies.llm_at import LlmAt
 from app.policies.margin import Margin
 from app.policies.own import Builder, own_builders, own_policies
@@ -120,6 +121,13 @@ def build_policies(settings: Settings, files: Files | None = None) -> dict[str, 
             lessons=settings.automix.lessons,
         ),
         BestOfN(samples=settings.best_of_n.samples, dearer=settings.best_of_n.dearer, judge=by),
+        InterCascade(
+            by or "next",
+            writes=settings.inter_cascade.strategies,
+            similarity=settings.inter_cascade.similarity,
+            held_out=settings.inter_cascade.held_out,
+            budget=settings.inter_cascade.budget,
+        ),
         Margin(escalate_share=settings.margin.escalate_share),
         Cascade(by or "next"),
         RandomStart(by or "next"),

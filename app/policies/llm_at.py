@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from app.learning.influence import is_hearsay
+from app.learning.labels import arm_of
 from app.planning.affinity import Voucher, goes_live, settled
 from app.planning.climb import climb, judge_rule
 from app.planning.levers import Choice, Lever
@@ -95,7 +96,7 @@ class LlmAt:
         words = (word for word in record.evidence.values() if not is_hearsay(word, record))
         later = {word.valid for word in words}
         if False in later:
-            return {final.tier: 0.0}
+            return {} if arm_of(final) != final.tier else {final.tier: 0.0}
         vouched_for = record.verified or True in later or final.tier == record.ladder[-1]
         if final.refused or not vouched_for:
             return {}
@@ -104,7 +105,9 @@ class LlmAt:
         for attempt in record.attempts:
             if attempt.outcome == "complete" and attempt.tier in record.ladder[:position]:
                 labels[attempt.tier] = float(attempt.final_answer == final.final_answer)
-        return labels
+        # What a tier can do that was shown strategies says little of the bare one.
+        advised = {a.tier for a in record.attempts if arm_of(a) != a.tier}
+        return {tier: right for tier, right in labels.items() if tier not in advised}
 
     def observe(self, record: Record) -> None:
         """Nothing: its neighbours are all it goes by."""

@@ -80,9 +80,10 @@ def parse_choice(text: str) -> Choice:
 
 
 ALL = "all"
-UNRANKED = frozenset({"cascade", "random", "margin", "best_of_n"})
-"""Not among `all`: what learns nothing, and what goes by what is seldom recorded: token
-probabilities, further answers."""
+UNRANKED = frozenset({"cascade", "random", "margin", "best_of_n", "inter_cascade"})
+"""Not among `all`: what learns nothing, what goes by what is seldom recorded (token probabilities,
+further answers), and what is another one here: no recording has strategies, so `inter_cascade` is
+the plain cascade."""
 
 
 def parse_choices(texts: Sequence[str], tiers: Sequence[Tier]) -> tuple[Choice, ...]:

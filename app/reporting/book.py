@@ -9,7 +9,7 @@ from typing import TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
-from app.learning.labels import SOURCES, judged_by_coin, taught
+from app.learning.labels import SOURCES, arm_of, judged_by_coin, taught
 from app.learning.learner import USUAL_RATES
 from app.records import Outcome, Purpose, Record
 from app.reporting.counterfactual import Sums
@@ -150,7 +150,7 @@ class Book:
 
     def _note_labels(self, row: np.void, record: Record) -> None:
         served, labels = record.served_attempt, {one.tier: one for one in taught(record)}
-        known = labels.get(served.tier) if served else None
+        known = labels.get(arm_of(served)) if served else None
         label = known.label(USUAL_RATES) if known else None
         if known is None or label is None or label.weight <= 0:
             row["source"], row["label"] = NOBODY, nan

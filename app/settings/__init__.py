@@ -20,6 +20,7 @@ from app.settings.policies import (
     BestOfNSection,
     CascadeRoutingSection,
     EmaFusionSection,
+    InterCascadeSection,
     MarginSection,
     TargetErrorSection,
     WinrateSection,
@@ -208,6 +209,7 @@ class Settings(BaseSettings):
     winrate: WinrateSection = WinrateSection()
     margin: MarginSection = MarginSection()
     best_of_n: BestOfNSection = BestOfNSection()
+    inter_cascade: InterCascadeSection = InterCascadeSection()
     automix: AutoMixSection = AutoMixSection()
     target_error: TargetErrorSection = TargetErrorSection()
     cascade_routing: CascadeRoutingSection = CascadeRoutingSection()

@@ -107,6 +107,19 @@ class AutoMixSection(Section):
     lessons: Annotated[float, Field(ge=0, le=0.5)] = 0.05
 
 
+class InterCascadeSection(Section):
+    """With `strategies` stronger tiers write some for weaker ones, and that text is kept.
+
+    They are shown from a `similarity` (cosine) on, but to `held_out` of the requests; no more than
+    `budget` of all spend goes into writing.
+    """
+
+    strategies: bool = False
+    similarity: Fraction = 0.6
+    held_out: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    budget: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+
+
 class BestOfNSection(Section):
     """Up to `samples` answers of a tier, where the next costs `dearer` times as much or more."""
 

@@ -186,6 +186,9 @@ class Metrics:
             "escalations", "Refused answers that sent a request up.", "from_tier", "to_tier"
         )
         self._lessons = self._counter("lessons", "Lessons, by how they ended.", "outcome")
+        self._advised = self._counter(
+            "advised", "Judged answers for which there were strategies.", "tier", "shown", "verdict"
+        )
 
     def _make_spend(self) -> None:
         self._tokens = self._counter(
@@ -219,6 +222,9 @@ class Metrics:
         self._observe_tokens(tier, attempt.usage)
         if attempt.outcome != "failed" or attempt.usage is not None:
             self._observe_cost(tier, purpose, attempt.cost_usd)
+        if attempt.strategies and (valid := attempt.valid) is not None:
+            shown = "no" if attempt.withheld else "yes"
+            self._advised.labels(tier, shown, "valid" if valid else "invalid").inc()
         for verdict in attempt.verdicts:
             self.observe_verdict(tier, verdict, purpose if purpose in _BESIDE else "judge")
 

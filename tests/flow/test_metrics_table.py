@@ -28,6 +28,7 @@ FITS_NO_SCRIPT = {
     "autoshift_quality_kept",
     "autoshift_quality_audits",
     "autoshift_rate_factor",
+    "autoshift_advised_total",
 }
 """Named and typed like the others; what would give them a sample is tested where it happens."""
 

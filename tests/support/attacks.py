@@ -66,7 +66,12 @@ MASTER_KEYS = (
 _FENCE = re.compile(r"^\s*-{3,}.*-{3,}\s*$|^\s*-{3,}\s*$")
 _TOKEN = re.compile(r"<\||\|>|<\uff5c|\uff5c>|\[/?INST\]|<</?SYS>>|</s>|<(?:start|end)_of_turn>")
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
-_KEYS = ({"question", "answer"}, {"question", "first", "second"})
+_KEYS = (
+    {"question", "answer"},
+    {"question", "first", "second"},
+    {"question", "refused", "accepted"},
+    {"strategies"},
+)
 
 
 def obeys(body: Json) -> bool:

@@ -74,6 +74,7 @@ class Obeys:
 Reply: TypeAlias = Says | Fails | Sends | Hangs | Obeys
 VALID = Says('{"verdict": "VALID"}', usage=(200, 5))
 INVALID = Says('{"verdict": "INVALID"}', usage=(200, 5))
+STRATEGY = Says('{"strategy": "Split the larger factor, then add the parts."}', usage=(400, 30))
 TIE = Says('{"verdict": "TIE", "same": true}', usage=(300, 9))
 
 
@@ -81,7 +82,8 @@ TIE = Says('{"verdict": "TIE", "same": true}', usage=(300, 9))
 class Call:
     """One request the provider got; `raw` is the body as it came.
 
-    `judging`: an answer was to be judged, or two were to be compared.
+    `judging`: an answer was to be judged, or two were to be compared; `writing`: a strategy was to
+    be written.
     """
 
     model: str
@@ -91,6 +93,7 @@ class Call:
     headers: dict[str, str]
     raw: bytes
     query: str = ""
+    writing: bool = False
 
 
 NOBODY = Call("", judging=False, comparing=False, body={}, headers={}, raw=b"")
@@ -109,6 +112,7 @@ class Provider:
         self._answers: dict[str, list[Reply]] = defaultdict(lambda: [Says()])
         self._verdicts: dict[str, list[Reply]] = defaultdict(lambda: [VALID])
         self._comparisons: dict[str, list[Reply]] = defaultdict(lambda: [TIE])
+        self._strategies: dict[str, list[Reply]] = defaultdict(lambda: [STRATEGY])
 
     def answers(self, model: str, *replies: Reply) -> None:
         """What this model answers from now on."""
@@ -122,9 +126,14 @@ class Provider:
         """What this model says of two answers from now on."""
         self._comparisons[model] = list(replies)
 
+    def strategies(self, model: str, *replies: Reply) -> None:
+        """What this model writes down from now on for others."""
+        self._strategies[model] = list(replies)
+
     def asked(self, *, judging: bool = False) -> list[str]:
         """The models that were asked to answer, or to judge, in order."""
-        return [call.model for call in self.calls if call.judging == judging]
+        calls = [call for call in self.calls if not call.writing]
+        return [call.model for call in calls if call.judging == judging]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The provider as an ASGI application."""
@@ -138,10 +147,12 @@ class Provider:
         comparing = name == "comparison"
         judging = comparing or name in {"verdict", "verification"}
         query = scope["query_string"].decode()
-        call = Call(body["model"], judging, comparing, body, headers, raw, query)
+        writing = name == "strategy"
+        call = Call(body["model"], judging, comparing, body, headers, raw, query, writing)
         self.calls.append(call)
         asked = self._comparisons if comparing else self._verdicts
-        replies = (asked if judging else self._answers)[call.model]
+        said = self._strategies if writing else self._answers
+        replies = (asked if judging else said)[call.model]
         reply = replies.pop(0) if len(replies) > 1 else replies[0]
         self.open += 1
         number = len(self.given)
