@@ -13,7 +13,7 @@ import orjson
 
 from app.errors import UpstreamBrokenError
 from app.jsontext import Json
-from app.margins import gaps, margin_of
+from app.margins import drop_logprobs, gaps, margin_of
 from app.records import Usage
 from app.wire import FINISH_REASONS
 
@@ -80,18 +80,23 @@ class Answer:
     def empty(self) -> bool:
         return not (self.tool_calls or self.refusal or self.text.strip())
 
-    def add(self, chunk: Json, *, keep: bool = True) -> None:
-        """Take in the next normalised chunk: of a stream, or the one of a plain reply."""
-        if keep and self._first is None:
-            self._first = chunk
-        elif keep:
-            # As lines, since a chunk of one letter takes twenty times as much as a tree of objects.
-            self._rest += orjson.dumps(chunk, option=orjson.OPT_APPEND_NEWLINE)
+    def add(self, chunk: Json, *, keep: bool = True, unasked: bool = False) -> None:
+        """Take in the next normalised chunk: of a stream, or the one of a plain reply.
+
+        `unasked`: its logprobs are for us, and go no further.
+        """
         self.model = chunk.get("model") or self.model
         self.usage = parse_usage(chunk.get("usage")) or self.usage
         for choice in chunk["choices"]:
             if choice["index"] == 0:
                 self._add_choice(choice)
+        if unasked:
+            drop_logprobs(chunk)
+        if keep and self._first is None:
+            self._first = chunk
+        elif keep:
+            # As lines, since a chunk of one letter takes twenty times as much as a tree of objects.
+            self._rest += orjson.dumps(chunk, option=orjson.OPT_APPEND_NEWLINE)
 
     def _add_choice(self, choice: Json) -> None:
         self.finish_reason = choice.get("finish_reason") or self.finish_reason

@@ -25,7 +25,7 @@ from app.generator import Generator
 from app.judge import Judge
 from app.judge.examine import examine
 from app.lessons import Served
-from app.margins import asking_for_logprobs, drop_logprobs
+from app.margins import asking_for_logprobs
 from app.planning.climb import best_ended
 from app.planning.prefilter import Prefilter
 from app.policy import Accept, Action, Ask, Context, Stop
@@ -201,9 +201,7 @@ class Transmission:
                         if attempt.first_byte_s is None:
                             attempt.first_byte_s = self._clock.monotonic_s() - started_s
                         attempt.live = run.live = ask.live and request.stream
-                        answer.add(chunk, keep=not run.live)
-                        if sent is not request:
-                            drop_logprobs(chunk)
+                        answer.add(chunk, keep=not run.live, unasked=sent is not request)
                         if run.live:
                             yield Chunk(chunk)
                 examine(attempt, answer, request, compared=run.record.kind == "routed")

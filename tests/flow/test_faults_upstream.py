@@ -52,6 +52,8 @@ MIB = 2**20
 LISTENS = "Autoshift listens on "
 RSS_BYTES = 64 * MIB
 HOP_S = 5
+TINY_HOP_S = 30
+"""Where millions of events are read until it is enough."""
 """What one failing hop may take here: its timeouts, and a busy machine."""
 
 
@@ -170,7 +172,7 @@ async def test_the_next_tier_answers_for_one_that_fails(
                 behind.hops.clear()
                 started_s = time.monotonic()
                 reply = await gate.ask(model="auto:cascade", stream=stream)
-                assert time.monotonic() - started_s < HOP_S, how
+                assert time.monotonic() - started_s < (TINY_HOP_S if "tiny" in how else HOP_S), how
                 assert ended_well(reply, stream=stream), (how, reply.text)
                 assert reply.headers["x-autoshift-tier"] == "medium", how
                 assert reply.headers["x-autoshift-degraded"] == "tier:small", how
@@ -185,7 +187,8 @@ async def test_the_next_tier_answers_for_one_that_fails(
 async def test_where_all_tiers_fail_the_error_says_how(tmp_path: Path, rows: Sequence[str]) -> None:
     timeouts = QUICK if rows == ("U5",) else PATIENT
     waiting = tiers(**{name: {"timeouts": timeouts} for name in TIERS})
-    async with faulty_gateway(tmp_path, tiers=waiting) as (gate, behind):
+    server = {"port": 0, "deadline_s": 3 * TINY_HOP_S}
+    async with faulty_gateway(tmp_path, tiers=waiting, server=server) as (gate, behind):
         for how, fault, expected in faults(rows):
             for tier in TIERS:
                 behind.plays(f"model-{tier}", fault)
