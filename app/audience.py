@@ -49,7 +49,7 @@ class Audience:
     The tracker hears of all of them, policies of those that teach: all `policies`, since what a
     record teaches does not hang on who decided. Those named in `frozen` hear of old records only,
     those in `asleep` of none until somebody asks for them: learning takes time from serving. Old
-    are those from before `begun_s`, in Unix time; left out: now.
+    are those from before `begun_s`, in Unix time; left out: now. `also` hears of all new ones.
 
     Errors: none of theirs; learning never breaks serving.
     """
@@ -64,7 +64,9 @@ class Audience:
         tracker: Tracker | None = None,
         waiting: int = WAITING,
         begun_s: float | None = None,
+        also: Learn = lambda _: None,
     ) -> None:
+        self._also = also
         self._recorder = recorder
         self._policies = {} if policies is None else policies
         self._begun_s = time.time() if begun_s is None else begun_s
@@ -150,6 +152,7 @@ class Audience:
         _show(record, policies)
         if self._tracker is not None:
             _guarded(self._tracker.observe, record)
+        _guarded(self._also, record)
 
     def _restore(
         self, record: Record, policies: Mapping[str, Policy], tracker: Tracker | None

@@ -33,5 +33,6 @@ class Memory:
 
     def _forget(self, tenant: str, records: Collection[str]) -> None:
         self._parts.retriever.forget(tenant)
+        self._parts.transmission.small.forget(tenant, records)
         self._parts.transmission.conversations.forget(tenant, records)
         self.relearning.ask()

@@ -1,13 +1,11 @@
 """What answers requests and learns from them, made once, whoever brings them."""
 
-import asyncio
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from random import Random
-from typing import Protocol
 
 import httpx
 import uuid_utils
@@ -40,8 +38,10 @@ from app.retriever import Retriever
 from app.reuse import Reusing
 from app.settings import Settings
 from app.settings.configuration import secret
+from app.settings.policies import LEARNER
+from app.small_model import SmallModels
 from app.store import Outbox, RecordStore, build_outbox, build_store
-from app.strategies import Shelf, Strategies, build_shelf
+from app.strategies import Strategies, build_shelf
 from app.telemetry.metrics import Metrics
 from app.telemetry.request_log import log_request
 from app.telemetry.tracing import Tracing, build_tracing
@@ -54,18 +54,9 @@ from app.upstreams.inflight import InFlightLimit
 from app.upstreams.retries import RetryBudget
 from app.upstreams.turns import Exchange
 from app.vitals import Vitals, kept_by, over_by, watch
+from app.working import Worker, working
 
 logger = logging.getLogger(__name__)
-
-DELIVERY_LIMIT_S = 5.0
-
-
-class Worker(Protocol):
-    """What goes on in the background."""
-
-    async def run(self) -> None:
-        """Work, until cancelled."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +105,9 @@ class Parts:
         try:
             async with AsyncExitStack() as stack:
                 if (shelf := self.strategies.shelf) is not None:
-                    mine = _working(shelf, (shelf.recorder, self.strategies))
+                    mine = working(shelf, (shelf.recorder, self.strategies))
                     await stack.enter_async_context(mine)
-                await stack.enter_async_context(_working(self, workers))
+                await stack.enter_async_context(working(self, workers))
                 yield
         finally:
             await self.transport.aclose()
@@ -133,9 +124,8 @@ def build_parts(settings: Settings) -> Parts:
     clock = SystemClock()
     transport = build_transport(settings)
     embedder = build_embedder(settings.embedder)
-    metrics = Metrics(
-        tiers=ladder.names, policies=policies, checks=CHECKS, version=version("autoshift")
-    )
+    tiers = (*ladder.names, LEARNER) if settings.learner.enabled else ladder.names
+    metrics = Metrics(tiers=tiers, policies=policies, checks=CHECKS, version=version("autoshift"))
     store = build_store(
         settings.store,
         dimension=embedder.dimension,
@@ -156,8 +146,10 @@ def build_parts(settings: Settings) -> Parts:
 
     recorder = Recorder(store, outbox, observe)
     tracker = Tracker(ladder=ladder.names)
+    small = SmallModels(settings.learner, rng=rng, clock=clock)
     audience = Audience(
         recorder,
+        also=small.observe,
         policies=policies,
         frozen={"value"} if settings.value.frozen else (),
         asleep=policies.keys() - {settings.policy, "value"},
@@ -217,6 +209,7 @@ def build_parts(settings: Settings) -> Parts:
             settings.abstain.below, settings.abstain.action == "refuse", settings.abstain.explore
         ),
         prefilter=Prefilter(settings.judge.skip_surest),
+        small=small,
     )
     mode = Mode(settings.mode, settings.shadow, ladder=ladder, tracker=tracker)
     metrics.watch_mode(lambda: mode.name)
@@ -261,29 +254,6 @@ def build_parts(settings: Settings) -> Parts:
 def new_id() -> str:
     """A record's, in order of time."""
     return str(uuid_utils.uuid7())
-
-
-@asynccontextmanager
-async def _working(kept: "Parts | Shelf", workers: Sequence[Worker]) -> AsyncGenerator[None, None]:
-    """Store and outbox open, and the background workers at work."""
-    failure: Exception | None = None
-    await kept.store.open()
-    try:
-        kept.outbox.open()
-        async with asyncio.TaskGroup() as tasks:
-            working = [tasks.create_task(worker.run()) for worker in workers]
-            try:
-                yield
-            except Exception as exc:  # noqa: BLE001 - raised below: the group would wrap it
-                failure = exc
-            finally:
-                for work in working:
-                    work.cancel()
-        await kept.recorder.drain(limit_s=DELIVERY_LIMIT_S)
-    finally:
-        await kept.store.close()
-    if failure is not None:
-        raise failure
 
 
 def priced_ladder(settings: Settings) -> TierLadder:

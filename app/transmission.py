@@ -35,6 +35,8 @@ from app.records import Evidence, Neighbour, Record, Verdict
 from app.resampling import varies
 from app.retriever import Retriever
 from app.reuse import is_reused
+from app.settings.policies import LearnerSection
+from app.small_model import SmallModels
 from app.tailor import left_out
 from app.texts import NO_TEXTS, Texts
 from app.tiers import TierLadder
@@ -60,6 +62,7 @@ class Transmission:
         texts: Texts = NO_TEXTS,
         abstainer: Abstainer = NEVER,
         prefilter: Prefilter | None = None,
+        small: SmallModels | None = None,
     ) -> None:
         self.ladder = ladder
         self._retriever = retriever
@@ -74,6 +77,7 @@ class Transmission:
         self._texts = texts
         self._abstainer = abstainer
         self._prefilter = prefilter or Prefilter()
+        self.small = small or SmallModels(LearnerSection(), rng=rng, clock=clock)
 
     async def run(self, order: Order) -> AsyncGenerator[Event, None]:
         """Serve one request; leaves exactly one record, however it ends.
@@ -84,8 +88,7 @@ class Transmission:
         try:
             self._relabel(run)
             context = await self._context(run)
-            self._draw_lessons(run, context)
-            served: Answer | None = None
+            served = self._without_tiers(run, context)
             while served is None:
                 match await afford(self._next(run, context), run, self.ladder):
                     case Ask() as ask:
@@ -157,6 +160,13 @@ class Transmission:
             varies=varies(request),
             strategies=await self._afterwards.advice(order, run.vector, run.record),
         )
+
+    def _without_tiers(self, run: Run, context: Context) -> Answer | None:
+        """The answer that needs none; where there is none, coins say what is to be learned."""
+        answer = self.small.serve(run)
+        if answer is None:
+            self._draw_lessons(run, context)
+        return answer
 
     def _draw_lessons(self, run: Run, context: Context) -> None:
         """Flip the coins before the path is chosen; nobody calls tools just to learn."""
@@ -262,6 +272,7 @@ class Transmission:
         if record.kind == "routed" and record.trial_of is None:
             self.conversations.keep(record, request, answer)
         run.judge_later = end.judge_later if isinstance(end, Accept) else None
+        self.small.note(run, answer)
         return answer
 
     def _submit(self, run: Run) -> bool:

@@ -25,6 +25,7 @@ def fitness(record: Record, *, unverified: bool = False) -> Fitness:
     """
     served = record.served_attempt
     usable = record.outcome == "answered" and record.learn and record.trial_of is None
+    usable = usable and served is not None and served.tier in record.ladder
     if served is None or not usable or record.kind != "routed" or served.outcome != "complete":
         return "unused"
     if served.tier == record.ladder[0]:

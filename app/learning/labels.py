@@ -130,7 +130,12 @@ def audited_by_coin(record: Record) -> Iterator[tuple[str, float]]:
     """
     drawn = set(record.lessons.drawn) if record.lessons else set()
     served, alone = record.served_attempt, len(record.attempts) == 1
-    if served is None or not alone or any(not verdict.exact for verdict in served.verdicts):
+    if (
+        served is None
+        or served.tier not in record.ladder
+        or not alone
+        or any(not verdict.exact for verdict in served.verdicts)
+    ):
         return
     above = record.ladder[record.ladder.index(served.tier) + 1 :]
     if FULL in drawn or drawn & set(above):

@@ -13,6 +13,7 @@ from app.section import LOOPBACK, Fraction, Name, NotNegative, Positive, Section
 from app.settings.keys import Key, Limits
 from app.settings.mode import ModeSetting, ShadowSection
 from app.settings.policies import (
+    LEARNER,
     AbstainSection,
     AutoMixSection,
     BanditSection,
@@ -21,6 +22,7 @@ from app.settings.policies import (
     CascadeRoutingSection,
     EmaFusionSection,
     InterCascadeSection,
+    LearnerSection,
     MarginSection,
     TargetErrorSection,
     WinrateSection,
@@ -214,6 +216,7 @@ class Settings(BaseSettings):
     target_error: TargetErrorSection = TargetErrorSection()
     cascade_routing: CascadeRoutingSection = CascadeRoutingSection()
     abstain: AbstainSection = AbstainSection()
+    learner: LearnerSection = LearnerSection()
     own_policies: tuple[Path, ...] = ()
     judge: JudgeSection = JudgeSection()
     stream: Stream = Stream()
@@ -264,6 +267,8 @@ class Settings(BaseSettings):
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise ValueError(f"tiers: the name {min(twice)!r} is used twice")
+        if self.learner.enabled and LEARNER in names:
+            raise ValueError(f"tiers: with learner.enabled, {LEARNER!r} is the small model's name")
         self.winrate.check(names)
         named = {(tier.name, u.provider): None for tier in self.tiers for u in tier.upstreams}
         for name, provider in named:

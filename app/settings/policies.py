@@ -149,6 +149,22 @@ class CascadeRoutingSection(Section):
         return self
 
 
+LEARNER = "learner"
+
+
+class LearnerSection(Section):
+    """Under any policy, if `enabled`: a small model answers, under the tier name `learner`.
+
+    Only under one task key (`autoshift.task`), where it is as sure as `confidence`, agrees with the
+    tiers' accepted answers at the rate `agreement`, and there are no more than `labels` of them.
+    """
+
+    enabled: bool = False
+    agreement: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.8
+    labels: Annotated[int, Field(ge=2, le=100)] = 20
+
+
 class AbstainSection(Section):
     """Under any policy: no dearer tier is asked where none is likely to be right.
 
