@@ -179,7 +179,7 @@ async def refuses(gate: Served) -> bool:
     try:
         async with httpx.AsyncClient(base_url=gate.http.base_url, trust_env=False) as late:
             await late.get("/healthz")
-    except (httpx.ConnectError, httpx.RemoteProtocolError):
+    except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError):
         return True  # or the system had taken it already, and it was closed unread
     return False
 
