@@ -3,7 +3,6 @@
 Source: Wu et al. 2025, "Inter-Cascade" (arXiv 2509.22984), after the abstract; prompts are ours.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from app.answers import Answer
 from app.extension import Extension
 from app.jsontext import Json
 from app.judge.hollow import visible
-from app.judge.prompt import Task, fenced, prompt_body
+from app.judge.prompt import Task, fenced, pairs_of, prompt_body
 from app.policy import Ask, Strategy
 from app.records import Attempt
 from app.resampling import again
@@ -73,12 +72,8 @@ def writing_request(
 
 def read_strategy(text: str) -> str | None:
     """The strategy in the reply; None for anything but exactly that object, and for links."""
-    try:
-        pairs = json.loads(text, object_pairs_hook=tuple)
-    except (ValueError, RecursionError):
-        return None
-    match pairs:
-        case (("strategy", str() as said),) if isinstance(pairs, tuple):
+    match pairs_of(text):
+        case (("strategy", str() as said),):
             strategy = visible(said).strip()[:STRATEGY_CHARACTERS].strip()
             return strategy if strategy and not _LINK.search(strategy) else None
         case _:

@@ -4,7 +4,7 @@ Source: Online Cascade Learning (Nie et al. 2024, ICML, arXiv 2402.04513).
 """
 
 import hashlib
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from random import Random
@@ -14,6 +14,7 @@ from app.clock import Clock
 from app.intervals import upper_bound
 from app.jsontext import Json, dump_json
 from app.judge.examine import examine
+from app.latest import Latest
 from app.learning.influence import whose
 from app.learning.labels import is_refuted
 from app.learning.softmax import Example, Softmax
@@ -75,7 +76,7 @@ class SmallModels:
         self._labels = section.labels
         self._rng = rng
         self._clock = clock
-        self._tasks: OrderedDict[tuple[str, str, str], _Task] = OrderedDict()
+        self._tasks: Latest[tuple[str, str, str], _Task] = Latest(TASKS)
 
     def serve(self, run: Run) -> Answer | None:
         """The answer, with all of it on the record; None where tiers are to be asked."""
@@ -148,14 +149,8 @@ class SmallModels:
         tried = order.trial_of is not None or order.beside is not None
         if tried or order.kind != "routed" or not _is_plain(request):
             return None
-        key = whose(run.record), run.record.task, _around(request)
-        task = self._tasks.get(key)
-        if task is None:
-            task = self._tasks[key] = _Task(Softmax(len(run.vector)))
-        self._tasks.move_to_end(key)
-        if len(self._tasks) > TASKS:
-            self._tasks.popitem(last=False)
-        return task
+        key, dimension = (whose(run.record), run.record.task, _around(request)), len(run.vector)
+        return self._tasks.of(key, lambda: _Task(Softmax(dimension)))
 
 
 def _is_plain(request: ChatRequest) -> bool:

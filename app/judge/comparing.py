@@ -1,12 +1,11 @@
 """Two answers side by side: how a judge is asked which is better, and what its reply means."""
 
-import json
 from collections.abc import Mapping
 
 from app.answers import Answer
 from app.jsontext import Json
 from app.judge import Better
-from app.judge.prompt import Task, prompt_body
+from app.judge.prompt import Task, pairs_of, prompt_body
 from app.tiers import Tier
 from app.wire import ChatRequest
 
@@ -50,15 +49,10 @@ def comparison_body(
 
 def read_comparison(text: str) -> tuple[Better, bool] | None:
     """Which is better, and whether they are the same; None for anything but exactly that object."""
-    try:
-        # Pairs, not a dict: of a key given twice a dict keeps one word and hides the other.
-        pairs = json.loads(text, object_pairs_hook=tuple)
-    except (ValueError, RecursionError):
-        return None
-    match pairs:
-        case (("verdict", str() as word), ("same", bool() as same)) if isinstance(pairs, tuple):
+    match pairs_of(text):
+        case (("verdict", str() as word), ("same", bool() as same)):
             pass
-        case (("same", bool() as same), ("verdict", str() as word)) if isinstance(pairs, tuple):
+        case (("same", bool() as same), ("verdict", str() as word)):
             pass
         case _:
             return None

@@ -1,9 +1,8 @@
 """The LLM judge: a fenced question and answers in, one constrained verdict out."""
 
 import asyncio
-import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import astuple, dataclass
 
@@ -12,14 +11,12 @@ from app.errors import UpstreamError
 from app.jsontext import Json
 from app.judge import Comparison
 from app.judge.comparing import comparison_body, read_comparison
-from app.judge.prompt import Task, prompt_body
+from app.judge.prompt import VERDICTS, Task, pairs_of, prompt_body
 from app.judge.verifying import EVEN, confidence_of, verification_body
 from app.records import Usage, Verdict, total_usd
 from app.tiers import Tier
 from app.upstreams.turns import Exchange
 from app.wire import ChatRequest
-
-VERDICTS: Mapping[str, bool] = {"VALID": True, "INVALID": False}
 
 _SYSTEM = """\
 You check the work of another model. You get one JSON object between two fence lines, with the \
@@ -162,13 +159,8 @@ def judge_body(by: Tier, request: ChatRequest, answer: Answer, max_tokens: int) 
 
 def read_verdict(text: str) -> bool | None:
     """The verdict in the judge's reply; None for anything but exactly one verdict object."""
-    try:
-        # Pairs, not a dict: of a key given twice a dict keeps one word and hides the other.
-        pairs = json.loads(text, object_pairs_hook=tuple)
-    except (ValueError, RecursionError):
-        return None
-    match pairs:
-        case (("verdict", str() as word),) if isinstance(pairs, tuple):
+    match pairs_of(text):
+        case (("verdict", str() as word),):
             return VERDICTS.get(word)
         case _:
             return None

@@ -1,5 +1,6 @@
 """What a judge is shown: conversation and answers as data between fences, never as words to it."""
 
+import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from app.judge.hollow import visible
 from app.tiers import Tier
 from app.wire import ChatRequest, parts, text_of
 
+VERDICTS: Mapping[str, bool] = {"VALID": True, "INVALID": False}
 TEXT_CHARACTERS = 8_000
 CONVERSATION_CHARACTERS = 24_000
 NAME_CHARACTERS = 64
@@ -67,6 +69,18 @@ def fenced(shown: Json) -> str:
     """The object as one line of data between two lines that no data can imitate."""
     fence = f"----- data {secrets.token_hex(16)} -----"
     return f"{fence}\n{_as_data(shown)}\n{fence}"
+
+
+def pairs_of(reply: str) -> object:
+    """What the reply's one JSON object says, as pairs; None for anything else.
+
+    Pairs, not a dict: of a key given twice a dict keeps one word and hides the other.
+    """
+    try:
+        pairs = json.loads(reply, object_pairs_hook=tuple)
+    except (ValueError, RecursionError):
+        return None
+    return pairs if isinstance(pairs, tuple) else None
 
 
 def _as_data(shown: Json) -> str:

@@ -4,18 +4,16 @@ Source: Aggarwal, Madaan et al. 2024, "AutoMix" (NeurIPS 2024, arXiv 2310.12963)
 verification, two examples of each kind.
 """
 
-import json
 from collections.abc import Sequence
 
 from app.answers import Answer
 from app.jsontext import Json
-from app.judge.prompt import Task, prompt_body
+from app.judge.prompt import VERDICTS, Task, pairs_of, prompt_body
 from app.tiers import Tier
 from app.wire import ChatRequest
 
 EVEN = 0.5
 """From this share of valid samples on an answer counts as valid, where nobody looks closer."""
-WORDS = {"VALID": True, "INVALID": False}
 TEMPERATURE = 1.0
 """Samples that are all the same would say no more than one."""
 
@@ -51,7 +49,7 @@ TASK = Task(
     name="verification",
     properties={
         "evaluation": {"type": "string"},
-        "verdict": {"type": "string", "enum": list(WORDS)},
+        "verdict": {"type": "string", "enum": list(VERDICTS)},
     },
 )
 
@@ -72,15 +70,10 @@ def confidence_of(texts: Sequence[str]) -> float | None:
 
 def read_verification(text: str) -> bool | None:
     """The verdict in one sample; None for anything but exactly one such object."""
-    try:
-        # Pairs, not a dict: of a key given twice a dict keeps one word and hides the other.
-        pairs = json.loads(text, object_pairs_hook=tuple)
-    except (ValueError, RecursionError):
-        return None
-    match pairs:
-        case (("verdict", str() as word),) if isinstance(pairs, tuple):
-            return WORDS.get(word)
-        case (("evaluation", str()), ("verdict", str() as word)) if isinstance(pairs, tuple):
-            return WORDS.get(word)
+    match pairs_of(text):
+        case (("verdict", str() as word),):
+            return VERDICTS.get(word)
+        case (("evaluation", str()), ("verdict", str() as word)):
+            return VERDICTS.get(word)
         case _:
             return None

@@ -11,6 +11,7 @@ from random import Random
 
 import numpy as np
 
+from app.latest import Latest
 from app.learning.amounts import Bill, Judged, Key, Label, amounts_of
 from app.learning.belief import AGREEMENTS, RELATIONS, TRAPS, Array, Rates, Relation, World, lifted
 from app.learning.discounting import Amount
@@ -252,17 +253,11 @@ class Learner:
     """The ledgers by tenant; of too many tenants, those not heard of for longest are forgotten."""
 
     def __init__(self) -> None:
-        self._ledgers: OrderedDict[str, Ledger] = OrderedDict()
+        self._ledgers: Latest[str, Ledger] = Latest(TENANTS)
 
     def ledger(self, tenant: str) -> Ledger:
         """The tenant's own; an empty one where it is new."""
-        ledger = self._ledgers.get(tenant)
-        if ledger is None:
-            ledger = self._ledgers[tenant] = Ledger()
-        self._ledgers.move_to_end(tenant)
-        if len(self._ledgers) > TENANTS:
-            self._ledgers.popitem(last=False)
-        return ledger
+        return self._ledgers.of(tenant, Ledger)
 
 
 def _chance(budget_usd: float, cost_usd: float) -> float:

@@ -1,6 +1,5 @@
 """A judged climb that begins where it is worth most, by whatever estimates a policy has."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -10,13 +9,13 @@ from app.learning.influence import whose
 from app.planning.affinity import goes_live
 from app.planning.cascading import Rung, Worth, believed, start_of, worths
 from app.planning.climb import climb, frugal_judge, judge_rule
+from app.planning.per_request import PerRequest
 from app.planning.tallies import Tallies, usual_labels
 from app.policy import Accept, Action, Ask, Context
 from app.records import Attempt, Estimate, Labels, Lessons, Record, Start
 from app.tiers import TierLadder
 
 NEIGHBOURS = 50
-PLANS_KEPT = 256
 VERDICTS = 0.1
 """Of answers served unjudged, how many are judged afterwards: else a wrong belief would stay."""
 
@@ -54,7 +53,7 @@ class Climber:
         self.tallies = Tallies(self.judge, quality_per_dollar)
         self._estimates = estimates
         self._vouch_accuracy = vouch_accuracy
-        self._plans: OrderedDict[int, tuple[Context, Plan]] = OrderedDict()
+        self._plans: PerRequest[Plan] = PerRequest()
 
     def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
         """Begin where it is worth most; judge where that pays; one tier up from what is refused."""
@@ -73,15 +72,7 @@ class Climber:
 
     def plan(self, context: Context) -> Plan:
         """What is believed of this request."""
-        kept = self._plans.get(id(context))
-        if kept is not None:
-            return kept[1]
-        plan = self._plan(context)
-        # Kept with its plan, a context cannot give its id to another one.
-        self._plans[id(context)] = (context, plan)
-        if len(self._plans) > PLANS_KEPT:
-            self._plans.popitem(last=False)
-        return plan
+        return self._plans.of(context, lambda: self._plan(context))
 
     def belief(self, context: Context, attempts: Sequence[Attempt], *, valid: bool) -> float:
         """How likely the last answer is right after this first verdict on it."""

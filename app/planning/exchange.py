@@ -1,10 +1,10 @@
 """From a dial to the rate at which a request trades money for accuracy."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.dials import Dial, Trade
+from app.latest import Latest
 from app.learning.amounts import Key
 from app.learning.audits import Audits, Kept
 from app.learning.belief import joint
@@ -17,6 +17,7 @@ from app.planning.affinity import MARGIN
 from app.planning.climb import JudgeRule
 from app.planning.forecast import Curve, Forecast, Prospect, Question, curve_of
 from app.planning.nearby import View
+from app.planning.per_request import PerRequest
 from app.planning.plans import Situation
 from app.policy import Context
 from app.records import PROSE, Record
@@ -28,7 +29,7 @@ PAY_BACK, OWED_MAX = 50.0, 0.75
 """Over how many requests it is made up for what was spent beside the budget; at most this share."""
 DEARER_MIN, DEARER_MAX = 0.2, 5.0
 CHEAPEST_USD = 1e-12
-TENANTS, TARGETS, STAKES_KEPT = 10_000, 16, 256
+TENANTS, TARGETS = 10_000, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Book:
 
     forecast: Forecast = field(default_factory=Forecast)
     means: Means = field(default_factory=Means)
-    audits: OrderedDict[str, Audits] = field(default_factory=OrderedDict)
+    audits: Latest[str, Audits] = field(default_factory=lambda: Latest(TARGETS))
     usual: dict[str, Usual] = field(default_factory=dict)
 
     def audits_of(self, dial: Dial | None) -> Audits | None:
@@ -71,11 +72,7 @@ class Book:
         if dial is None or dial.name != "keep_quality":
             return None
         name = f"{dial.value:g}"
-        audits = self.audits.setdefault(name, Audits(dial.value, name))
-        self.audits.move_to_end(name)
-        if len(self.audits) > TARGETS:
-            self.audits.popitem(last=False)
-        return audits
+        return self.audits.of(name, lambda: Audits(dial.value, name))
 
 
 class Trader:
@@ -92,20 +89,12 @@ class Trader:
         self._dial = dial
         self._usd_per_second = usd_per_second
         self._depth = depth
-        self._books: OrderedDict[str, Book] = OrderedDict()
-        self._stakes: OrderedDict[int, tuple[Context, Stake]] = OrderedDict()
+        self._books: Latest[str, Book] = Latest(TENANTS)
+        self._stakes: PerRequest[Stake] = PerRequest()
 
     def stake(self, context: Context, view: View, ledger: Ledger) -> Stake:
         """What is at stake; a request keeps it, whatever others teach meanwhile."""
-        kept = self._stakes.get(id(context))
-        if kept is not None:
-            return kept[1]
-        stake = self._stake(context, view, ledger)
-        # Kept with its stake, a context cannot give its id to another one.
-        self._stakes[id(context)] = (context, stake)
-        if len(self._stakes) > STAKES_KEPT:
-            self._stakes.popitem(last=False)
-        return stake
+        return self._stakes.of(context, lambda: self._stake(context, view, ledger))
 
     def observe(self, record: Record, ledger: Ledger) -> None:
         """Take note of a record, and again when more is known of it."""
@@ -134,11 +123,7 @@ class Trader:
 
     def book(self, tenant: str) -> Book:
         """What is known of the tenant's requests."""
-        book = self._books.setdefault(tenant, Book())
-        self._books.move_to_end(tenant)
-        if len(self._books) > TENANTS:
-            self._books.popitem(last=False)
-        return book
+        return self._books.of(tenant, Book)
 
     def _stake(self, context: Context, view: View, ledger: Ledger) -> Stake:
         tiers, book = context.ladder.names, self.book(whose(context))

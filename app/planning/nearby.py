@@ -22,6 +22,7 @@ from app.learning.labels import (
 )
 from app.learning.learner import CHANGE_DISCOUNT, USUAL_RATES, Learner, Ledger
 from app.planning.affinity import USUAL_OUTPUT_TOKENS
+from app.planning.per_request import PerRequest
 from app.policy import Context
 from app.records import Estimate, Neighbour, Record, Usage
 from app.tiers import Tier, TierLadder
@@ -39,7 +40,6 @@ DEARER = 4.0
 """How much dearer than the tier below one of unknown price is taken to be."""
 CHEAPEST_USD = 1e-4
 FACTS_KEPT = 50_000
-VIEWS_KEPT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,22 +73,14 @@ class Nearby:
     _facts: OrderedDict[str, tuple[int, tuple[str, ...], Facts]] = field(
         default_factory=OrderedDict, repr=False
     )
-    _views: OrderedDict[int, tuple[Context, View]] = field(default_factory=OrderedDict, repr=False)
+    _views: PerRequest[View] = field(default_factory=PerRequest, repr=False)
 
     def view(self, context: Context) -> View:
         """What the neighbours say, shrunk to what all records say, and that to the priors.
 
         A request keeps its view: what others teach meanwhile does not change its path.
         """
-        kept = self._views.get(id(context))
-        if kept is not None:
-            return kept[1]
-        view = self._look(context)
-        # Kept with its view, a context cannot give its id to another one.
-        self._views[id(context)] = (context, view)
-        if len(self._views) > VIEWS_KEPT:
-            self._views.popitem(last=False)
-        return view
+        return self._views.of(context, lambda: self._look(context))
 
     def observe(self, record: Record) -> None:
         """Learn from a record, and again when more is known of it."""

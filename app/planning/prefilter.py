@@ -3,10 +3,10 @@
 Source: Ramírez, Birch and Titov 2024 (COLM 2024, arXiv 2405.02134).
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from app.latest import Latest
 from app.policy import Accept, Action, Context, Judge
 from app.quantiles import Running
 from app.records import Attempt, Record
@@ -40,7 +40,7 @@ class Prefilter:
 
     def __init__(self, share: float = 0.0) -> None:
         self._share = share
-        self._kept: OrderedDict[tuple[str, str], _Margins] = OrderedDict()
+        self._kept: Latest[tuple[str, str], _Margins] = Latest(KEPT)
 
     @property
     def on(self) -> bool:
@@ -64,17 +64,10 @@ class Prefilter:
         for attempt in record.attempts:
             if attempt.margin is None or attempt.outcome != "complete":
                 continue
-            known = self._of(record.tenant, attempt.tier)
+            known = self._kept.of((record.tenant, attempt.tier), _Margins)
             said = [v.valid for v in attempt.verdicts if not v.exact and v.against is None]
             high = known.running.chance(attempt.margin, self._share)
             if said and said[-1] is not None and high > 0:
                 known.heard = DECAY * known.heard + high
                 known.accepted = DECAY * known.accepted + high * said[-1]
             known.running.add(attempt.margin)
-
-    def _of(self, tenant: str, tier: str) -> _Margins:
-        known = self._kept.setdefault((tenant, tier), _Margins())
-        self._kept.move_to_end((tenant, tier))
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
-        return known

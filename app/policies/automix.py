@@ -12,6 +12,7 @@ from typing import Literal
 from typing_extensions import override
 
 from app.dials import Dial, Trade
+from app.latest import Latest
 from app.learning.amounts import Label
 from app.learning.influence import whose
 from app.learning.labels import taught
@@ -42,8 +43,8 @@ class _Known:
     counts: dict[str, Counts] = field(default_factory=dict)
     rows: OrderedDict[str, list[Row]] = field(default_factory=OrderedDict)
     added: int = 0
-    tables: OrderedDict[tuple[object, ...], list[tuple[Move, ...]]] = field(
-        default_factory=OrderedDict
+    tables: Latest[tuple[object, ...], list[tuple[Move, ...]]] = field(
+        default_factory=lambda: Latest(TABLES_KEPT)
     )
 
 
@@ -78,7 +79,7 @@ class AutoMix(Learned):
         super().__init__("automix", judge="self", lessons=lessons)
         self._samples, self._threshold, self._variant = samples, threshold, variant
         self._rate = quality_per_dollar
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: Latest[str, _Known] = Latest(TENANTS)
         told = "auto" if quality_per_dollar is None else f"{quality_per_dollar:g}"
         self.version = (
             f"1,{variant},samples={samples},threshold={threshold:g},quality_per_dollar={told}"
@@ -134,15 +135,11 @@ class AutoMix(Learned):
             round(self.ledger(context).rate(tier.name, tier.prior), 2) for tier in ladder
         )
         key = (names, prices, accuracies)
-        if key not in known.tables:
-            rungs = [
-                Rung(name, accuracy, price, self._counts(known, name))
-                for name, accuracy, price in zip(names, accuracies, prices, strict=True)
-            ]
-            known.tables[key] = table(rungs)
-            if len(known.tables) > TABLES_KEPT:
-                known.tables.popitem(last=False)
-        return known.tables[key]
+        rungs = (
+            Rung(name, accuracy, price, self._counts(known, name))
+            for name, accuracy, price in zip(names, accuracies, prices, strict=True)
+        )
+        return known.tables.of(key, lambda: table(list(rungs)))
 
     def _decide(self, context: Context, attempts: Sequence[Attempt], confidence: float) -> Action:
         names, last = context.ladder.names, attempts[-1]
@@ -200,11 +197,7 @@ class AutoMix(Learned):
         return known.counts.setdefault(tier, Counts(self._samples))
 
     def _of(self, tenant: str) -> _Known:
-        known = self._known.setdefault(tenant, _Known())
-        self._known.move_to_end(tenant)
-        if len(self._known) > TENANTS:
-            self._known.popitem(last=False)
-        return known
+        return self._known.of(tenant, _Known)
 
 
 def _verification(attempt: Attempt) -> Verdict | None:

@@ -4,13 +4,13 @@ Source: Dekoninck, Baader and Vechev 2024, "A Unified Approach to Routing and Ca
 (ICML 2025, arXiv 2410.10347) and its released code.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 
 from typing_extensions import override
 
 from app.dials import Dial, Trade
+from app.latest import Latest
 from app.learning.belief import after_verdict, chance_right, joint
 from app.learning.facts import bill_of
 from app.learning.influence import whose
@@ -20,12 +20,13 @@ from app.planning.budgets import Budget, Mixture
 from app.planning.climb import best_ended
 from app.planning.learned import Learned, askable, is_comparable, is_judged, stands, start_of
 from app.planning.nearby import DEARER
+from app.planning.per_request import PerRequest
 from app.planning.supersets import Situation, Superset, best_of, supersets, value_of
 from app.planning.weighing import seen
 from app.policy import Accept, Action, Ask, Context, Judge, Stop
 from app.records import Arrival, Attempt, Record
 
-TENANTS, TRADES_KEPT = 1_000, 256
+TENANTS = 1_000
 CHEAPEST_USD = 1e-12
 
 
@@ -61,8 +62,8 @@ class CascadeRouting(Learned):
         self._usd_per_1000 = usd_per_1000
         self._judges = judge != "none"
         self._vouch_accuracy = vouch_accuracy
-        self._budgets: OrderedDict[str, Budget] = OrderedDict()
-        self._trades: OrderedDict[int, tuple[Context, Trade, dict[str, float]]] = OrderedDict()
+        self._budgets: Latest[str, Budget] = Latest(TENANTS)
+        self._trades: PerRequest[tuple[Trade, dict[str, float]]] = PerRequest()
         told = "auto" if quality_per_dollar is None else f"{quality_per_dollar:g}"
         dial = f"quality_per_dollar={told}"
         if usd_per_1000 is not None:
@@ -162,15 +163,7 @@ class CascadeRouting(Learned):
 
     def _trade(self, context: Context) -> tuple[Trade, dict[str, float]]:
         """The request's rate, drawn once, and how likely each tier was to be first by that draw."""
-        kept = self._trades.get(id(context))
-        if kept is not None:
-            return kept[1], kept[2]
-        trade, chances = self._drawn(context)
-        # Kept with its trade, a context cannot give its id to another one.
-        self._trades[id(context)] = (context, trade, chances)
-        if len(self._trades) > TRADES_KEPT:
-            self._trades.popitem(last=False)
-        return trade, chances
+        return self._trades.of(context, lambda: self._drawn(context))
 
     def _drawn(self, context: Context) -> tuple[Trade, dict[str, float]]:
         dial, view = context.dial, self._nearby.view(context)
@@ -190,11 +183,7 @@ class CascadeRouting(Learned):
         return trade, _starts(context, sets, mixture)
 
     def _budget(self, tenant: str) -> Budget:
-        budget = self._budgets.setdefault(tenant, Budget((self._usd_per_1000 or 0.0) / 1000))
-        self._budgets.move_to_end(tenant)
-        if len(self._budgets) > TENANTS:
-            self._budgets.popitem(last=False)
-        return budget
+        return self._budgets.of(tenant, lambda: Budget((self._usd_per_1000 or 0.0) / 1000))
 
     def _at_first(self, record: Record, tiers: Sequence[str], ledger: Ledger) -> Situation:
         """The request before anything ran, at what calls cost now."""

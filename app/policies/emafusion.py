@@ -4,12 +4,12 @@ Source: after the abstract of EMAFusion (Shah and Shridhar 2025, arXiv 2504.1068
 Select-then-Route (EMNLP 2025, industry track); neither prompts nor thresholds are published.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 from typing_extensions import override
 
 from app.judge.arbiter import family_of
+from app.latest import Latest
 from app.learning.influence import whose
 from app.learning.kinds import Kinds
 from app.learning.sketches import sketch_of
@@ -47,7 +47,7 @@ class EmaFusion(Climbing):
     ) -> None:
         self._prior_weight = prior_weight
         self._grey = grey
-        self._kinds: OrderedDict[str, Kinds] = OrderedDict()
+        self._kinds: Latest[str, Kinds] = Latest(TENANTS)
         climber = Climber(
             self.estimates,
             quality_per_dollar=quality_per_dollar,
@@ -99,11 +99,7 @@ class EmaFusion(Climbing):
         return low <= self._climber.belief(context, attempts, valid=True) <= high
 
     def _of(self, tenant: str) -> Kinds:
-        kinds = self._kinds.setdefault(tenant, Kinds())
-        self._kinds.move_to_end(tenant)
-        if len(self._kinds) > TENANTS:
-            self._kinds.popitem(last=False)
-        return kinds
+        return self._kinds.of(tenant, Kinds)
 
 
 def second_judge(ladder: TierLadder, attempt: Attempt) -> str | None:

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from app.latest import Latest
 from app.learning.influence import Asked, whose
 from app.learning.labels import is_refuted
 from app.planning.affinity import goes_live
@@ -116,7 +117,7 @@ class InterCascade:
         self.strategies = LOOKED_AT if writes else 0
         self._judge = judge_rule(judge)
         self._similarity, self._held_out, self._budget = similarity, held_out, budget
-        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._known: Latest[str, _Known] = Latest(TENANTS)
         told = f"similarity={similarity:g},held_out={held_out:g},budget={budget:g}"
         self.version = f"1,judge={judge},strategies={told if writes else 'off'}"
 
@@ -211,11 +212,7 @@ class InterCascade:
         return known.writing_usd + served.cost_usd <= self._budget * spent_usd
 
     def _of(self, asked: Asked) -> _Known:
-        known = self._known.setdefault(whose(asked), _Known())
-        self._known.move_to_end(whose(asked))
-        if len(self._known) > TENANTS:
-            self._known.popitem(last=False)
-        return known
+        return self._known.of(whose(asked), _Known)
 
 
 def _uses(record: Record) -> Iterator[Use]:

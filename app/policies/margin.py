@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from typing_extensions import override
 
+from app.latest import Latest
 from app.planning.affinity import goes_live
 from app.planning.climb import go_on
 from app.planning.learned import seated, stands
@@ -43,7 +44,7 @@ class Margin(Unlearning):
     def __init__(self, *, escalate_share: float = 0.3) -> None:
         self._share = escalate_share
         self.version = f"1,escalate_share={escalate_share:g}"
-        self._margins: OrderedDict[tuple[str, str], Running] = OrderedDict()
+        self._margins: Latest[tuple[str, str], Running] = Latest(TENANTS)
         self._seen: OrderedDict[str, None] = OrderedDict()
 
     def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
@@ -89,11 +90,7 @@ class Margin(Unlearning):
         return self._scored(Ask(tier, "direct", live=live, start=Start(tier, {tier: 1.0})))
 
     def _of(self, tenant: str, tier: str) -> Running:
-        margins = self._margins.setdefault((tenant, tier), Running())
-        self._margins.move_to_end((tenant, tier))
-        if len(self._margins) > TENANTS:
-            self._margins.popitem(last=False)
-        return margins
+        return self._margins.of((tenant, tier), Running)
 
     @staticmethod
     def _scored(action: Action) -> Action:

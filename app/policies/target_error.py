@@ -4,11 +4,11 @@ Source: Jung, Brahman and Choi 2024, "Trust or Escalate: LLM Judges with Provabl
 Human Agreement" (ICLR 2025, arXiv 2407.18370) and its released code.
 """
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 from typing_extensions import override
 
+from app.latest import Latest
 from app.learning.belief import after_verdict, chance_right, joint
 from app.learning.guarantees import Guard, audits_of, score_of
 from app.learning.influence import whose
@@ -50,7 +50,7 @@ class TargetError(Learned):
     ) -> None:
         super().__init__("target_error", judge=judge, lessons=lessons)
         self._error, self._doubt = error, 1 - confidence
-        self._guards: OrderedDict[str, dict[str, Guard]] = OrderedDict()
+        self._guards: Latest[str, dict[str, Guard]] = Latest(TENANTS)
         self.version = f"1,error={error:g},confidence={confidence:g},judge={judge or 'frugal'}"
 
     def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
@@ -135,10 +135,7 @@ class TargetError(Learned):
 
     def _guard(self, asked: Context | Record, tier: str) -> Guard:
         """The tier's; the doubt is shared among all tiers below the top."""
-        guards = self._guards.setdefault(whose(asked), {})
-        self._guards.move_to_end(whose(asked))
-        if len(self._guards) > TENANTS:
-            self._guards.popitem(last=False)
+        guards = self._guards.of(whose(asked), dict)
         if tier not in guards:
             below = len(asked.ladder.names if isinstance(asked, Context) else asked.ladder) - 1
             guards[tier] = Guard(tier, self._error, self._doubt / max(1, below))

@@ -10,6 +10,7 @@ from copy import copy
 
 from typing_extensions import override
 
+from app.latest import Latest
 from app.learning.amounts import Label
 from app.learning.contests import chance_of_win, contest
 from app.learning.influence import whose
@@ -61,7 +62,7 @@ class Winrate(Learned):
         self.threshold = threshold
         self._weak, self._strong = weak, strong
         self._vouch_accuracy = vouch_accuracy
-        self._scores: OrderedDict[str, Running] = OrderedDict()
+        self._scores: Latest[str, Running] = Latest(TENANTS)
         self._contests: OrderedDict[tuple[str, int, str, str], Label | None] = OrderedDict()
 
     @property
@@ -156,8 +157,4 @@ class Winrate(Learned):
         return self._contests[key]
 
     def _scores_of(self, tenant: str) -> Running:
-        scores = self._scores.setdefault(tenant, Running())
-        self._scores.move_to_end(tenant)
-        if len(self._scores) > TENANTS:
-            self._scores.popitem(last=False)
-        return scores
+        return self._scores.of(tenant, Running)

@@ -13,7 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from app.jsontext import Json
-from app.judge.llm import VERDICTS, read_verdict
+from app.judge.llm import read_verdict
+from app.judge.prompt import VERDICTS
 from tests.support.gateway import Gateway, chat, gateway
 from tests.support.hostile import BODIES
 from tests.support.provider import Says
