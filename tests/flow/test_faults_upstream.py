@@ -52,9 +52,9 @@ MIB = 2**20
 LISTENS = "Autoshift listens on "
 RSS_BYTES = 64 * MIB
 HOP_S = 5
-TINY_HOP_S = 30
-"""Where millions of events are read until it is enough."""
 """What one failing hop may take here: its timeouts, and a busy machine."""
+TINY_HOP_S = 30
+"""The same where events by the hundred thousand are read until it is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +187,10 @@ async def test_the_next_tier_answers_for_one_that_fails(
 async def test_where_all_tiers_fail_the_error_says_how(tmp_path: Path, rows: Sequence[str]) -> None:
     timeouts = QUICK if rows == ("U5",) else PATIENT
     waiting = tiers(**{name: {"timeouts": timeouts} for name in TIERS})
-    server = {"port": 0, "deadline_s": 3 * TINY_HOP_S}
-    async with faulty_gateway(tmp_path, tiers=waiting, server=server) as (gate, behind):
+    async with faulty_gateway(tmp_path, tiers=waiting) as (gate, behind):
         for how, fault, expected in faults(rows):
+            if "tiny" in how:
+                continue  # three times as long as on one tier, and nothing else to see
             for tier in TIERS:
                 behind.plays(f"model-{tier}", fault)
             for stream in (True,) if rows == ("U10",) else (False, True):
