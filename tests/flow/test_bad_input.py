@@ -426,7 +426,6 @@ def of_another_type(value: Any) -> Iterator[Json]:
     yield from ({"autoshift": {name: value}} for name in OURS)
 
 
-@pytest.mark.timeout(60)
 async def test_no_value_of_another_type_is_an_error_of_ours(tmp_path: Path) -> None:
     async with gateway(tmp_path) as gate:
         for value in JUNK:

@@ -11,7 +11,7 @@ from tests.support.gateway import Gateway, Json, gateway, metric, until
 from tests.support.keys import SECRETS, bearer, keys_in
 from tests.support.logged import TIERS, World, kept
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 PHONE = {"width": 390, "height": 844}
 PLOTS = ("mix", "picture", "accuracy", "cost")

@@ -14,7 +14,7 @@ from tests.support.gateway import Json, chat, metric, until
 from tests.support.outbox_writer import can_fail_writes, failing_writes
 from tests.support.provider import provider
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 CHAT = "/v1/chat/completions"
 DISK_MIB = 200

@@ -19,7 +19,7 @@ from tests.support.ledger import Exchange, understood
 from tests.support.provider import Hangs, Provider, Says, provider
 from tests.support.qdrant import Faults, fake_qdrant
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 CHAT = "/v1/chat/completions"
 PATIENT = {"connect_s": 1, "first_byte_s": 60, "idle_s": 60}

@@ -10,7 +10,7 @@ import yaml
 from tests.support.command import Ran, autoshift
 from tests.support.gateway import configuration, gateway
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]  # a process takes seconds to start
+pytestmark = pytest.mark.anyio
 
 QUESTION = "What is 2 + 2?"
 

@@ -11,7 +11,7 @@ from tests.support.gateway import Gateway, Json, configuration, gateway, metric
 from tests.support.keys import bearer, keys_in
 from tests.support.provider import Says
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 KINDS = {
     "billing": "Invoice {n} charges my credit card twice, please refund the {n} dollars.",

@@ -52,7 +52,6 @@ def _free_lessons(record: Record) -> Record:
     return replace(record, evidence=free)
 
 
-@pytest.mark.timeout(60)
 async def test_what_is_documented_is_what_is_exposed(tmp_path: Path) -> None:
     world = World(3, start="small", decided=True, coins={"small": 0.5, "large": 0.9, "full": 0.7})
     await kept(tmp_path, [_free_lessons(world.record()) for _ in range(350)])

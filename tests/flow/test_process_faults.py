@@ -13,7 +13,7 @@ from tests.flow.test_serve import Served, config_file, served
 from tests.support.gateway import chat, until
 from tests.support.provider import Says, provider
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 CHAT = "/v1/chat/completions"
 DESCRIPTORS = 128

@@ -15,7 +15,7 @@ from app.settings import EmbedderSection
 from tests.support.gateway import Gateway, configuration, gateway
 from tests.support.records import direction, record
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]  # a process takes seconds to start
+pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[2]
 NOWHERE = "http://127.0.0.1:1/v1"

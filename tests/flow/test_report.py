@@ -18,7 +18,7 @@ from tests.support.logged import TIERS, World, kept
 from tests.support.loop import Drawing, loop
 from tests.support.provider import Says
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 GAUGES = (
     *(f"fixed_{figure}" for figure in ("accuracy", "usd_per_1000", "effective_sample")),

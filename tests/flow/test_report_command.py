@@ -13,7 +13,7 @@ from tests.support.command import Ran, autoshift
 from tests.support.gateway import configuration, gateway, until
 from tests.support.logged import World, kept
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]  # a process takes seconds to start
+pytestmark = pytest.mark.anyio
 
 NOWHERE = "http://127.0.0.1:1/v1"
 

@@ -25,7 +25,7 @@ from tests.support.provider import Says
 from tests.support.records import delivered, evidence, insert, new_id, record, running
 from tests.support.scripted_store import ScriptedStore
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.anyio
 
 RESTORED = "what was learned is restored"
 

@@ -181,7 +181,6 @@ async def test_of_a_canary_some_conversations_are_routed_at_every_turn(tmp_path:
     assert 2 <= routed <= 15
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize(("sees", "then"), [(0.0, "returned"), (1.0, "canary")])
 async def test_a_canary_that_is_worse_for_sure_returns_to_shadow(
     tmp_path: Path, sees: float, then: str, caplog: pytest.LogCaptureFixture

@@ -194,7 +194,6 @@ async def test_erased_records_take_their_strategies_with_them(tmp_path: Path) ->
         assert shown(gate.provider) == []
 
 
-@pytest.mark.timeout(60)
 async def test_they_outlive_a_restart_and_can_be_erased_when_switched_off(tmp_path: Path) -> None:
     async with provider() as behind:
         more = {"policy": "inter_cascade", "inter_cascade": SURE}

@@ -11,7 +11,7 @@ from tests.support.command import autoshift
 from tests.support.gateway import Gateway, configuration, gateway
 from tests.support.provider import INVALID, VALID, Says
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]  # a process takes seconds to start
+pytestmark = pytest.mark.anyio
 
 NOWHERE = "http://127.0.0.1:1/v1"
 COUNTED = ("exported", "duplicates", "lowest_tier", "unverified", "refused", "unused", "no_text")

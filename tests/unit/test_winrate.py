@@ -154,7 +154,6 @@ def test_the_quantile_is_that_of_the_last_scores_and_ties_share_what_is_left() -
     assert running.chance(0.3, 0.4) == 0.0
 
 
-@pytest.mark.timeout(60)
 def test_the_share_goes_to_the_questions_that_the_weak_tier_cannot_answer() -> None:
     """Half of the questions are hard, and half may go to the strong tier."""
     policy = Winrate(strong_share=0.5)
@@ -202,7 +201,6 @@ def test_tenants_do_not_move_each_others_threshold() -> None:
     assert chances(policy, given(tenant="other"))["large"] == 0.5
 
 
-@pytest.mark.timeout(60)
 def test_false_wins_do_not_lock_the_weak_tier_out() -> None:
     """At a fixed threshold forty false records say that it never can; coins ask it all the same."""
     policy = Winrate(threshold=0.25)
