@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -36,8 +37,9 @@ class Page:
 class Archive:
     """What the store holds, after everything that waits has been delivered to it.
 
-    `forget`: told which records, of which tenant, are erased, for whoever remembers them; what is
-    kept `beside` them, under the same ids, is erased with them.
+    `forget`: told which records, of which tenant, are erased, for whoever remembers them;
+    `unlearn`: called when somebody wanted them erased. What is kept `beside` them, under the same
+    ids, is erased with them.
 
     Errors of every method: StoreError; a `retryable` one says that later may go better.
     """
@@ -49,6 +51,7 @@ class Archive:
         store: RecordStore,
         outbox: Outbox,
         forget: Callable[[str, Collection[str]], None] = lambda *_: None,
+        unlearn: Callable[[], None] = lambda: None,
         beside: "Archive | None" = None,
     ) -> None:
         self._beside = beside
@@ -56,6 +59,7 @@ class Archive:
         self._store = store
         self._outbox = outbox
         self._forget = forget
+        self._unlearn = unlearn
 
     async def page(
         self,
@@ -144,20 +148,35 @@ class Archive:
         if wanted.id is not None and not is_point_id(wanted.id):
             return 0
         await self._recorder.deliver()
-        # Those the store would not take are nowhere else.
-        erased = await self.erase_named(self._outbox.ids(wanted), wanted.tenant)
-        start = None
-        while True:
-            rows, start = await self._store.scan(wanted, start=start, limit=SCANNED_AT_ONCE)
-            erased += await self.erase_named([row.id for row in rows], wanted.tenant)
-            if start is None:
-                break
+        erased = 0
+        try:
+            async with aclosing(self._named_by(wanted)) as named:
+                async for ids in named:
+                    erased += len(ids)
+                    await self.erase_named(ids, wanted.tenant)
+        finally:
+            if erased:
+                self._unlearn()
         if self._beside is not None:
             await self._beside.erase(wanted)
         return erased
 
+    async def _named_by(self, wanted: Wanted) -> AsyncGenerator[list[str], None]:
+        """The ids of what is wanted, some at a time."""
+        # Those the store would not take are nowhere else.
+        yield self._outbox.ids(wanted)
+        start = None
+        while True:
+            rows, start = await self._store.scan(wanted, start=start, limit=SCANNED_AT_ONCE)
+            yield [row.id for row in rows]
+            if start is None:
+                return
+
     async def erase_named(self, ids: Sequence[str], tenant: str) -> int:
-        """Erase these; how many that were. Errors: OutboxError, StoreDownError."""
+        """Erase these; how many that were. What was learned of them stays, and fades.
+
+        Errors: OutboxError, StoreDownError.
+        """
         if ids:
             try:
                 await self._recorder.erase(ids, tenant=tenant)

@@ -14,18 +14,19 @@ class Memory:
 
     def __init__(self, parts: Parts, tenants: Callable[[], Collection[str]]) -> None:
         self._parts = parts
+        learners = partial(build_policies, parts.settings, parts.files)
+        self.relearning = Relearning(
+            lambda: self._restart(tenants=sorted(tenants()), learners=learners)
+        )
         self.archive = Archive(
             recorder=parts.recorder,
             store=parts.store,
             outbox=parts.outbox,
             forget=self._forget,
+            unlearn=self.relearning.ask,
             beside=shelf.archive if (shelf := parts.strategies.shelf) else None,
         )
         self._restart = partial(Restart, archive=self.archive, audience=parts.audience)
-        learners = partial(build_policies, parts.settings, parts.files)
-        self.relearning = Relearning(
-            lambda: self._restart(tenants=sorted(tenants()), learners=learners)
-        )
 
     def restart(self, tenants: Collection[str]) -> Restart:
         """Restores what is known of these."""
@@ -35,4 +36,3 @@ class Memory:
         self._parts.retriever.forget(tenant)
         self._parts.transmission.small.forget(tenant, records)
         self._parts.transmission.conversations.forget(tenant, records)
-        self.relearning.ask()

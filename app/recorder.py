@@ -251,6 +251,6 @@ class Recorder:
 
     async def _count(self) -> None:
         try:
-            self.stored = await self._store.count()
+            self.stored = await self._store.count(exact=False)
         except Exception:  # noqa: BLE001 - deliveries already say that the store is down
             self.stored = math.nan

@@ -15,8 +15,11 @@ from app.store import RecordStore, Stored, Wanted
 
 logger = logging.getLogger(__name__)
 
-EVERY_S = 3600.0
+EVERY_S = 60.0
+OLD_EVERY_S = 3600.0
 DAY_S = 86_400.0
+EXCESS_SHARE = 0.01
+"""Of those that are kept: so many more are there before some are erased."""
 READ_AT_ONCE = 32
 ERASED_AT_ONCE = 256
 LOOKED_AT = 4
@@ -27,7 +30,8 @@ ALIKE = 8
 class Retention:
     """Erases what is too old; of too many, the old near-duplicates first, then the oldest.
 
-    A near-duplicate tells what a newer record of the same task tells again.
+    A near-duplicate tells what a newer record of the same task tells again. Their number is looked
+    at every minute, their age once an hour.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Retention:
         tenants: Callable[[], Iterable[str]],
         keep: Keep,
         every_s: float = EVERY_S,
+        old_every_s: float = OLD_EVERY_S,
     ) -> None:
         self._archive = archive
         self._store = store
@@ -46,26 +51,38 @@ class Retention:
         self._tenants = tenants
         self._keep = keep
         self._every_s = every_s
+        self._old_every_s = old_every_s
 
     async def run(self) -> None:
         """Look after all tenants now and then, until cancelled; never raises."""
+        old_looked_at_s = time.monotonic()
         while True:
             await asyncio.sleep(self._every_s)
+            is_hour = time.monotonic() - old_looked_at_s >= self._old_every_s
+            if is_hour:
+                old_looked_at_s = time.monotonic()
             for tenant in sorted(self._tenants()):
                 try:
-                    await self.tidy(tenant)
+                    if is_hour or await self._has_many(tenant):
+                        await self.tidy(tenant, old=is_hour)
                 except GatewayError as exc:
                     logger.warning("old records could not be erased", extra={"why": exc.message})
                 except Exception:  # they are kept longer, which harms nothing
                     logger.exception("old records could not be erased")
 
-    async def tidy(self, tenant: str) -> int:
+    async def _has_many(self, tenant: str) -> bool:
+        most = self._keep.per_tenant
+        if most is None:
+            return False
+        return await self._store.count(tenant, exact=False) > (1 + EXCESS_SHARE) * most
+
+    async def tidy(self, tenant: str, *, old: bool = True) -> int:
         """Erase what this tenant has too much of; how many records that were.
 
-        Errors: StoreError, OutboxError.
+        `old`: what is too old as well. Errors: StoreError, OutboxError.
         """
         erased = 0
-        if self._keep.days is not None:
+        if old and self._keep.days is not None:
             before_s = self._clock.time_s() - self._keep.days * DAY_S
             erased += await self._archive.erase(Wanted(tenant, before_s=before_s))
         if self._keep.per_tenant is not None:

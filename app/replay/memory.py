@@ -122,7 +122,7 @@ class MemoryStore:
         rows = [Stored(record_id, self._records[record_id]) for record_id in found[:limit]]
         return rows, found[limit] if len(found) > limit else None
 
-    async def count(self, tenant: str | None = None) -> int:
+    async def count(self, tenant: str | None = None, *, exact: bool = True) -> int:
         """How many records there are; a replay has one tenant."""
         return len(self._records)
 

@@ -125,9 +125,9 @@ class EdgeStore:
         rows = [stored_of(p.id, p.payload, p.vector, tenant=wanted.tenant) for p in points]
         return rows, None if following is None else str(following)
 
-    async def count(self, tenant: str | None = None) -> int:
+    async def count(self, tenant: str | None = None, *, exact: bool = True) -> int:
         with engine_errors("count"):
-            return self._open_shard().count(counted(tenant))
+            return self._open_shard().count(counted(tenant, exact=exact))
 
     async def flush(self) -> None:
         await to_thread.run_sync(self._flush)

@@ -146,9 +146,10 @@ def by_id(wanted: Wanted, *, start: str | None, limit: int, vectors: bool) -> Sc
     )
 
 
-def counted(tenant: str | None) -> CountRequest:
+def counted(tenant: str | None, *, exact: bool) -> CountRequest:
     """Count this tenant's points, or all of them."""
-    return CountRequest(filter=Filter(must=[_is("tenant", tenant)]) if tenant else None)
+    whose = Filter(must=[_is("tenant", tenant)]) if tenant else None
+    return CountRequest(exact=exact, filter=whose)
 
 
 @contextmanager

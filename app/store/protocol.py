@@ -123,8 +123,11 @@ class RecordStore(Protocol):
         """
         ...
 
-    async def count(self, tenant: str | None = None) -> int:
-        """How many records there are, of this tenant or everybody's."""
+    async def count(self, tenant: str | None = None, *, exact: bool = True) -> int:
+        """How many records there are, of this tenant or everybody's.
+
+        Counting exactly reads through all of them; about so many costs nothing.
+        """
         ...
 
     async def flush(self) -> None:

@@ -173,10 +173,10 @@ class ServerStore:
         rows = [stored_of(p.id, p.payload, p.vector, tenant=wanted.tenant) for p in points]
         return rows, None if following is None else str(following)
 
-    async def count(self, tenant: str | None = None) -> int:
+    async def count(self, tenant: str | None = None, *, exact: bool = True) -> int:
         wanted = RECORDS if tenant is None else models.Filter(must=words_of({"tenant": tenant}))
         async with self._asking("count", WRITE_TIMEOUT_S):
-            found = await self._client.count(self._collection, count_filter=wanted, exact=True)
+            found = await self._client.count(self._collection, count_filter=wanted, exact=exact)
         return found.count
 
     async def flush(self) -> None:

@@ -18,7 +18,7 @@ from app.recorder import Recorder
 from app.records import Record
 from app.reporting.tracker import Tracker
 from app.restart import Restart
-from app.store import Outbox
+from app.store import Outbox, Wanted
 from tests.support.gateway import Gateway, Json, gateway, until
 from tests.support.logged import World, kept
 from tests.support.provider import Says
@@ -178,7 +178,7 @@ async def test_what_was_erased_before_it_was_heard_of_is_not_learned_anew(tmp_pa
         for each in (kept_one, gone):
             recorder.submit(each, None)
             here.audience.show(each)
-        await here.archive.erase_named([gone.id], "local")
+        await here.archive.erase(Wanted("local", id=gone.id))
         await here.restart(learners=lambda: {again.name: again}).run()
         await here.audience.catch_up()
     assert again.ids == [kept_one.id]

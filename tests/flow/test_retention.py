@@ -1,6 +1,7 @@
 """Records are kept for so long, and so many of them: near-duplicates go first, then the oldest."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from app.archive import Archive
 from app.retention import DAY_S, Retention
 from app.settings import Keep
 from app.store import EdgeStore, Outbox
-from tests.support.records import DIMENSION, delivered, direction, found, record, running
+from tests.support.records import DIMENSION, delivered, direction, found, record, running, until
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +30,13 @@ class Noon:
 
 @asynccontextmanager
 async def kept_so(
-    path: Path, keep: Keep, angles_deg: list[float], tenant: str = "local"
+    path: Path,
+    keep: Keep,
+    angles_deg: list[float],
+    tenant: str = "local",
+    *,
+    old_every_s: float = 3600.0,
+    unlearn: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[tuple[Retention, EdgeStore, list[str]]]:
     """Records of these directions, a day apart, the last one from now; and who looks after them."""
     store, outbox = EdgeStore(path, dimension=DIMENSION), Outbox(path, capacity_bytes=1 << 22)
@@ -41,13 +48,15 @@ async def kept_so(
             recorder.submit(made, direction(angle_deg))
             ids.append(made.id)
         await delivered(recorder)
-        archive = Archive(recorder=recorder, store=store, outbox=outbox)
+        archive = Archive(recorder=recorder, store=store, outbox=outbox, unlearn=unlearn)
         retention = Retention(
             archive=archive,
             store=store,
             clock=Noon(),
             tenants=lambda: ["local"],
             keep=keep,
+            every_s=0.01,
+            old_every_s=old_every_s,
         )
         yield retention, store, ids
     await store.close()
@@ -89,3 +98,35 @@ async def test_without_limits_nothing_goes(tmp_path: Path) -> None:
     async with kept_so(tmp_path, Keep(days=None, per_tenant=None), [0, 0]) as (retention, store, _):
         assert await retention.tidy("local") == 0
         assert await store.count() == 2
+
+
+async def test_their_number_is_looked_at_often_and_their_age_now_and_then(tmp_path: Path) -> None:
+    relearned: list[None] = []
+    angles_deg = [float(angle) * 6 for angle in range(20)]
+    keep = Keep(days=4.5, per_tenant=10)
+    kept = kept_so(
+        tmp_path, keep, angles_deg, old_every_s=0.5, unlearn=lambda: relearned.append(None)
+    )
+    async with kept as (retention, store, ids):
+
+        async def only(left: int) -> bool:
+            return set(await found(store, limit=60)) == set(ids[-left:])
+
+        async with asyncio.TaskGroup() as tasks:
+            looking = tasks.create_task(retention.run())
+            await until(lambda: only(10))
+            assert not relearned  # what was learned of them fades, and nobody asked to erase it
+            await until(lambda: only(5))
+            assert relearned == [None]
+            looking.cancel()
+
+
+async def test_one_too_many_is_not_worth_the_work(tmp_path: Path) -> None:
+    keep = Keep(days=None, per_tenant=100)
+    angles_deg = [angle * 3.0 for angle in range(101)]
+    async with kept_so(tmp_path, keep, angles_deg) as (retention, store, _):
+        async with asyncio.TaskGroup() as tasks:
+            looking = tasks.create_task(retention.run())
+            await asyncio.sleep(0.1)
+            assert await store.count() == 101
+            looking.cancel()

@@ -71,7 +71,7 @@ class ScriptedStore:
     ) -> tuple[list[Stored], str | None]:
         return [Stored(record.id, record) for record in self._wanted(wanted)], None
 
-    async def count(self, tenant: str | None = None) -> int:
+    async def count(self, tenant: str | None = None, *, exact: bool = True) -> int:
         if self.down:
             raise StoreDownError("nobody there")
         return len(self.kept)
