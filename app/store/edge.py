@@ -20,6 +20,7 @@ from app.store.engine import (
     by_time,
     counted,
     create_shard,
+    discard_shard,
     engine_errors,
     flush_shard,
     latest,
@@ -159,7 +160,7 @@ class EdgeStore:
         if retired is None:
             return False
         # Searches run on the event loop only: now that it is back here, none uses the old one.
-        await to_thread.run_sync(self._discard, retired)
+        await to_thread.run_sync(discard_shard, *retired)
         return True
 
     def _open(self) -> None:
@@ -292,9 +293,3 @@ class EdgeStore:
         while self._since_copy and len(self._since_copy) > leave:
             with engine_errors("catch up"):
                 shard.update(self._since_copy.popleft())
-
-    def _discard(self, retired: tuple[EdgeShard, Path]) -> None:
-        shard, directory = retired
-        with engine_errors("close"):
-            shard.close()
-        shutil.rmtree(directory, ignore_errors=True)

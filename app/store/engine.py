@@ -1,5 +1,6 @@
 """How the embedded engine is configured and asked, and its errors in our words."""
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ from qdrant_edge import (
 
 from app.errors import StoreError, StoreMismatchError
 from app.records import Vector
+from app.store.allocator import give_back_freed
 from app.store.generations import sync_all
 from app.store.lock import locked
 from app.store.payloads import evidence_payload_of, payload_of
@@ -93,6 +95,14 @@ def flush_shard(shard: EdgeShard, directory: Path | None) -> None:
         if directory is not None:
             sync_all(directory)
         shard.flush()
+
+
+def discard_shard(shard: EdgeShard, directory: Path) -> None:
+    """Close it, and leave nothing of it on the disk or in memory. Errors: StoreError."""
+    with engine_errors("close"):
+        shard.close()
+    shutil.rmtree(directory, ignore_errors=True)
+    give_back_freed()
 
 
 def updates_of(operations: Sequence[Operation], dimension: int) -> list[UpdateOperation]:

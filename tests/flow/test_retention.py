@@ -124,9 +124,9 @@ async def test_their_number_is_looked_at_often_and_their_age_now_and_then(tmp_pa
 async def test_one_too_many_is_not_worth_the_work(tmp_path: Path) -> None:
     keep = Keep(days=None, per_tenant=100)
     angles_deg = [angle * 3.0 for angle in range(101)]
-    async with kept_so(tmp_path, keep, angles_deg) as (retention, store, _):
-        async with asyncio.TaskGroup() as tasks:
-            looking = tasks.create_task(retention.run())
-            await asyncio.sleep(0.1)
-            assert await store.count() == 101
-            looking.cancel()
+    kept = kept_so(tmp_path, keep, angles_deg)
+    async with kept as (retention, store, _), asyncio.TaskGroup() as tasks:
+        looking = tasks.create_task(retention.run())
+        await asyncio.sleep(0.1)
+        assert await store.count() == 101
+        looking.cancel()
