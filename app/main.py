@@ -22,6 +22,7 @@ from app.api.ops import ops_router
 from app.api.passthrough import Passthrough
 from app.api.records import records_router
 from app.api.report import report_router
+from app.api.room import build_room
 from app.drain import Drain
 from app.memory import Memory
 from app.parts import build_parts, new_id
@@ -127,6 +128,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         keeper.add_all(application, ops)
         usual = None if application is app else EVERYBODY
         keeper.add_all(application, dashboard_router(figures, usual=usual))
-        guard(application, settings.server, new_id, keyed=not keyring().empty)
+        guard(
+            application,
+            settings.server,
+            new_id,
+            build_room(settings.limits, parts.metrics.traffic),
+            keyed=not keyring().empty,
+        )
     app.state.admin = admin
     return app

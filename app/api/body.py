@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.room import Room
 from app.errors import BodyTooLargeError, MediaTypeError
 from app.patience import Patience
 from app.refusals import Refusal, upload_too_slow
@@ -80,17 +81,24 @@ async def while_here(
             task.uncancel()
 
 
-class PacedUploads:
-    """Gives an upload `start_s` and a second for each 64 KiB that has come; then replies 408."""
+class Uploads:
+    """Gives an upload `start_s` and a second for each 64 KiB that has come; then replies 408.
 
-    def __init__(self, app: ASGIApp, start_s: float) -> None:
+    What it takes of the `room` it has until the application is through with the request.
+    """
+
+    def __init__(self, app: ASGIApp, start_s: float, room: Room) -> None:
         self._app = app
         self._start_s = start_s
+        self._room = room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """To the application, a client that is too slow has left."""
+        """To the application, a client that is too slow has left.
+
+        Errors: to who reads the body, what the room's `full` makes.
+        """
         loop = asyncio.get_running_loop()
-        patience = Patience()
+        patience, held = Patience(), self._room.body()
         until_s = loop.time() + self._start_s
         received_bytes = 0
         more = scope["type"] == "http"
@@ -105,13 +113,17 @@ class PacedUploads:
             except TimeoutError:
                 await send_refusal(send, upload_too_slow(received_bytes))
                 return {"type": "http.disconnect"}
-            size_bytes = len(message.get("body", b""))
-            received_bytes += size_bytes
-            until_s += size_bytes / BYTES_PER_S
+            piece = message.get("body", b"")
+            received_bytes += len(piece)
+            until_s += len(piece) / BYTES_PER_S
             more = message.get("more_body", False)
+            held.add(piece, last=not more)
             return message
 
-        await self._app(scope, receive_in_time, send)
+        try:
+            await self._app(scope, receive_in_time, send)
+        finally:
+            held.let_go()
 
 
 async def send_refusal(send: Send, refusal: Refusal) -> None:

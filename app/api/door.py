@@ -14,9 +14,10 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.auth import Guarded
-from app.api.body import PacedUploads
+from app.api.body import Uploads
 from app.api.origins import Cors, Hosts
 from app.api.render import Headers, envelope, error_headers, send_error, status_of
+from app.api.room import Room
 from app.errors import GatewayError, MethodError, NotFoundError, RequestError
 from app.settings import Endpoint, Server
 
@@ -28,7 +29,9 @@ _SUPPORTED = (
 )
 
 
-def guard(app: FastAPI, server: Server, new_id: Callable[[], str], *, keyed: bool) -> None:
+def guard(
+    app: FastAPI, server: Server, new_id: Callable[[], str], room: Room, *, keyed: bool
+) -> None:
     """Let no error of the framework's own out, and nothing in that HTTP or a browser should not.
 
     `keyed`: whoever asks needs a key, which no page of another site has.
@@ -36,7 +39,7 @@ def guard(app: FastAPI, server: Server, new_id: Callable[[], str], *, keyed: boo
     app.router.redirect_slashes = False
     # The last one added is the first one asked.
     app.add_middleware(PlainRoutes, routes=app.router.routes)
-    app.add_middleware(PacedUploads, start_s=server.body_s)
+    app.add_middleware(Uploads, start_s=server.body_s, room=room)
     if server.cors:
         app.add_middleware(Cors, origins=server.cors)
     if server.hosts or not keyed:

@@ -7,7 +7,6 @@ tiers at once. What has failed is no label, whatever was said before it failed.
 import asyncio
 import gzip
 import os
-import re
 import ssl
 import sys
 import time
@@ -44,6 +43,7 @@ from tests.support.faults import (
 from tests.support.faulty_gateway import PATIENT, QUICK, ended_well, faulty_gateway, tiers
 from tests.support.gateway import Json, chat, configuration, gateway_before, metric
 from tests.support.keys import bearer, keys_in
+from tests.support.memory import peak_bytes
 
 pytestmark = pytest.mark.anyio
 
@@ -345,16 +345,6 @@ async def test_u10_and_u11_take_no_more_memory_than_an_answer_may_have(tmp_path:
                 before_bytes = peak_bytes(afresh=True)
                 await gate.ask(model=model, stream=True)
                 assert peak_bytes() - before_bytes < RSS_BYTES, (how, model)
-
-
-def peak_bytes(*, afresh: bool = False) -> int:
-    """The most memory this process has held since it was last asked to count afresh."""
-    if afresh:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    (peak,) = re.findall(
-        r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii")
-    )
-    return int(peak) * 1024
 
 
 async def test_u12_a_redirect_is_not_followed_and_takes_no_key_along(

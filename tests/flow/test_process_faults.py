@@ -1,6 +1,7 @@
-"""A process that is frozen, or has too few file descriptors: it sheds, does not crash, recovers."""
+"""A process that is frozen, or short of file descriptors or memory: it sheds, and recovers."""
 
 import asyncio
+import json
 import resource
 import signal
 from contextlib import AsyncExitStack
@@ -11,12 +12,17 @@ import pytest
 
 from tests.flow.test_serve import Served, config_file, served
 from tests.support.gateway import chat, until
+from tests.support.memory import peak_bytes
 from tests.support.provider import Says, provider
 
 pytestmark = pytest.mark.anyio
 
 CHAT = "/v1/chat/completions"
 DESCRIPTORS = 128
+MIB = 2**20
+HELD_BYTES = 200 * MIB
+AT_ONCE = 30
+VALUES = 120_000
 
 
 async def answers(gate: Served) -> bool:
@@ -64,4 +70,31 @@ async def test_with_few_descriptors_it_survives_more_clients_than_it_can_have(
                 await asyncio.gather(*(answers(gate) for _ in range(3)))
                 assert gate.process.returncode is None
             await until(lambda: answers(gate), within_s=20)
+            assert await gate.stop() == 0
+
+
+async def test_large_bodies_take_no_more_memory_together_than_they_may(tmp_path: Path) -> None:
+    # Each takes sixty times its bytes: thirty of them would take three gigabytes.
+    body = json.dumps({**chat(), "x": [{"a": n} for n in range(VALUES)]}).encode()
+    headers = {"content-type": "application/json"}
+    async with provider() as behind:
+        behind.answers("model-small", Says(delay_s=0.5))
+        config = config_file(tmp_path, behind.url, limits={"held_bytes": HELD_BYTES})
+        async with served("--config", config) as gate:
+            assert await answers(gate)
+            before_bytes = peak_bytes(gate.process.pid)
+
+            async def ask() -> httpx.Response:
+                return await gate.http.post(CHAT, content=body, headers=headers, timeout=60)
+
+            replies = await asyncio.gather(*(ask() for _ in range(AT_ONCE)))
+            assert peak_bytes(gate.process.pid) - before_bytes < 2 * HELD_BYTES
+            assert {reply.status_code for reply in replies} == {200, 503}
+            shed = [reply for reply in replies if reply.status_code == 503]
+            assert {reply.json()["error"]["code"] for reply in shed} == {"overloaded"}
+            assert all(reply.headers["retry-after"] for reply in shed)
+            # All that was taken is free again.
+            assert (await ask()).status_code == 200
+            told = (await gate.http.get("/metrics")).text
+            assert f'autoshift_sheds_total{{what="body"}} {len(shed)}.0' in told
             assert await gate.stop() == 0
