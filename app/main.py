@@ -81,6 +81,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with parts.working(*learning, *watching):
             yield
 
+    room = build_room(settings.limits, parts.metrics.traffic)
     app = FastAPI(title="Autoshift", lifespan=lifespan, openapi_url=None)
     app.state.parts, app.state.drain, app.state.in_force = parts, drain, in_force
     app.state.memory = memory
@@ -128,12 +129,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         keeper.add_all(application, ops)
         usual = None if application is app else EVERYBODY
         keeper.add_all(application, dashboard_router(figures, usual=usual))
-        guard(
-            application,
-            settings.server,
-            new_id,
-            build_room(settings.limits, parts.metrics.traffic),
-            keyed=not keyring().empty,
-        )
+        guard(application, settings.server, new_id, room, keyed=not keyring().empty)
     app.state.admin = admin
     return app

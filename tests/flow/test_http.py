@@ -16,7 +16,7 @@ from starlette.responses import StreamingResponse
 
 from app.api.door import guard
 from app.api.room import Room
-from app.errors import GatewayError
+from app.errors import OverloadedError
 from app.http_guard import HttpLimits
 from app.main import create_app
 from app.serving import serving
@@ -470,7 +470,7 @@ async def test_a_bug_is_told_as_an_error_of_ours_and_nothing_more() -> None:
 
         return StreamingResponse(pieces())
 
-    guard(app, Server(), lambda: "an-id", Room(10**9, GatewayError), keyed=False)
+    guard(app, Server(), lambda: "an-id", Room(10**9, OverloadedError), keyed=False)
     async with serving(app) as listening, httpx.AsyncClient(trust_env=False) as http:
         reply = await http.get(f"{listening.url}/early")
         assert reply.status_code == 500
