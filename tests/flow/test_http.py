@@ -470,7 +470,7 @@ async def test_a_bug_is_told_as_an_error_of_ours_and_nothing_more() -> None:
 
         return StreamingResponse(pieces())
 
-    guard(app, Server(), lambda: "an-id", Room(10**9, OverloadedError), keyed=False)
+    guard(app, Server(), lambda: "an-id", Room(10**9, lambda: OverloadedError("full")), keyed=False)
     async with serving(app) as listening, httpx.AsyncClient(trust_env=False) as http:
         reply = await http.get(f"{listening.url}/early")
         assert reply.status_code == 500
