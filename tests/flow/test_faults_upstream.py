@@ -8,6 +8,7 @@ import asyncio
 import gzip
 import os
 import ssl
+import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -51,6 +52,8 @@ TIERS = ("small", "medium", "large")
 MIB = 2**20
 LISTENS = "Autoshift listens on "
 RSS_BYTES = 64 * MIB
+UNSHARED = ("unshare", "--mount", "--map-root-user")
+"""A process with mounts of its own."""
 HOP_S = 5
 """What one failing hop may take here: its timeouts, and a busy machine."""
 TINY_HOP_S = 30
@@ -440,6 +443,32 @@ async def test_u15_a_name_that_leads_where_no_provider_may_be_is_not_asked(tmp_p
         assert len(behind.hops) == 2
 
 
+@pytest.mark.skipif(
+    subprocess.run([*UNSHARED, "true"], capture_output=True, check=False).returncode != 0,  # noqa: S603
+    reason="a process may have no hosts file of its own here (unshare)",
+)
+@pytest.mark.parametrize("addresses", ["::1", "::1, and one that is not there"])
+async def test_u15_a_name_that_has_an_ipv6_address_is_asked_there(
+    tmp_path: Path, addresses: str
+) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("::1 six.test\n" + "127.0.0.2 six.test\n" * (", and" in addresses))
+    async with faulty_provider(host="::1") as behind:
+        config = tmp_path / "config.yaml"
+        url = behind.url.replace("[::1]", "six.test")
+        written = {**configuration(url, tmp_path / "store"), "tiers": tiers()}
+        config.write_bytes(orjson.dumps(written))
+        mounted = f'mount --bind "{hosts}" /etc/hosts && exec "$@"'
+        async with (
+            served_with(config, *UNSHARED, "sh", "-c", mounted, "sh") as gate_url,
+            httpx.AsyncClient(base_url=gate_url, timeout=15, trust_env=False) as http,
+        ):
+            for stream in (False, True):
+                body = {**chat(), "model": "small", "stream": stream}
+                assert (await http.post("/v1/chat/completions", json=body)).status_code == 200
+        assert len(behind.hops) == 2
+
+
 async def test_u14_only_a_certificate_that_is_valid_and_for_this_name_is_accepted(
     tmp_path: Path,
 ) -> None:
@@ -485,10 +514,10 @@ async def test_u14_only_a_certificate_that_is_valid_and_for_this_name_is_accepte
 
 
 @asynccontextmanager
-async def served_with(config: Path, **environment: str) -> AsyncGenerator[str, None]:
-    """The address of a gateway in a process of its own."""
+async def served_with(config: Path, *before: str, **environment: str) -> AsyncGenerator[str, None]:
+    """The address of a gateway in a process of its own, begun by a command `before` it."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app.cli", "serve", "--config", str(config)),
+        *(*before, sys.executable, "-m", "app.cli", "serve", "--config", str(config)),
         env={**os.environ, **environment},  # noqa: TID251
         stderr=asyncio.subprocess.PIPE,
     )

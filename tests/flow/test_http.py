@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import resource
 import time
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -270,30 +271,58 @@ async def test_the_gateway_listens_on_ipv6(tmp_path: Path) -> None:
             assert (await http.post(CHAT, json=chat())).status_code == 200
 
 
-async def test_slow_headers_are_not_waited_for(tmp_path: Path) -> None:
-    async with door(tmp_path, limits=HttpLimits(head_s=0.3)) as gate, AsyncExitStack() as stack:
-        slow = [await stack.enter_async_context(gate.connection()) for _ in range(200)]
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\n"
+SLOW = 1000
+SPARE_FILES = 400
 
-        async def drip(writer: asyncio.StreamWriter) -> None:
-            writer.write(b"POST /v1/chat/completions HTTP/1.1\r\n")
-            for number in range(200):
-                writer.write(b"x-%d: a\r\n" % number)
-                await asyncio.sleep(0.05)
 
-        async with asyncio.TaskGroup() as tasks:
-            drips = [tasks.create_task(drip(writer)) for _, writer in slow[1:]]
-            # The first one never says anything.
-            for reader, _ in slow:
-                assert await _ended(reader)
+@pytest.mark.parametrize("part", ["head", "body"])
+async def test_a_thousand_slow_senders_are_not_waited_for(tmp_path: Path, part: str) -> None:
+    before, drop = (HEAD, b"x: a\r\n") if part == "head" else (post()[:-10], b" ")
+    limits = HttpLimits(head_s=1.0)
+    with connections(SLOW) as count:
+        async with (
+            door(tmp_path, limits=limits, server={"port": 0, "body_s": 1.0}) as gate,
+            AsyncExitStack() as stack,
+        ):
+            slow = [await stack.enter_async_context(gate.connection()) for _ in range(count)]
+
+            async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                """As long as it may."""
+                writer.write(before)
+                for _ in range(3):
+                    await asyncio.sleep(0.25)
+                    writer.write(drop)
+                assert await _ended(reader, 408 if part == "body" else None)
+
+            async with asyncio.TaskGroup() as tasks:
+                # The first one never says anything.
+                for connection in slow[1:]:
+                    tasks.create_task(drip(*connection))
+                # Meanwhile others are served.
+                assert (await gate.says(post())).status == 200
+            assert await _ended(slow[0][0])
             assert (await gate.says(post())).status == 200
-            for dripping in drips:
-                dripping.cancel()
 
 
-async def _ended(reader: asyncio.StreamReader) -> bool:
+@contextmanager
+def connections(wanted: int) -> Generator[int]:
+    """How many may be open, with both of their ends here; fewer where the system forbids so many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = min(max(soft, 2 * wanted + SPARE_FILES), hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    try:
+        yield min(wanted, (allowed - SPARE_FILES) // 2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def _ended(reader: asyncio.StreamReader, status: int | None = None) -> bool:
+    """Whether it ended, after this reply or without any."""
     async with asyncio.timeout(10):
         try:
-            return await reader.read() == b""
+            left = await reader.read()
+            return left.startswith(b"HTTP/1.1 %d " % status) if status else left == b""
         except ConnectionResetError:
             return True
 

@@ -118,14 +118,15 @@ class FaultyProvider:
 
 
 @asynccontextmanager
-async def faulty_provider(ssl: Any = None) -> AsyncGenerator[FaultyProvider, None]:
+async def faulty_provider(
+    ssl: Any = None, *, host: str = "127.0.0.1"
+) -> AsyncGenerator[FaultyProvider, None]:
     """The provider on loopback; `url` is its base URL."""
     provider = FaultyProvider()
-    server = await asyncio.start_server(
-        provider.serve, "127.0.0.1", 0, ssl=ssl, backlog=1024, limit=2**20
-    )
+    server = await asyncio.start_server(provider.serve, host, 0, ssl=ssl, backlog=1024, limit=2**20)
     kind = "https" if ssl is not None else "http"
-    provider.url = f"{kind}://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    named = f"[{host}]" if ":" in host else host
+    provider.url = f"{kind}://{named}:{server.sockets[0].getsockname()[1]}/v1"
     try:
         yield provider
     finally:
