@@ -307,7 +307,7 @@ async def test_a_thousand_slow_senders_are_not_waited_for(tmp_path: Path, part: 
 
 @contextmanager
 def connections(wanted: int) -> Generator[int]:
-    """How many may be open, with both of their ends here; fewer where the system forbids so many."""
+    """How many may be open, both ends here; fewer where the system forbids so many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = min(max(soft, 2 * wanted + SPARE_FILES), hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
