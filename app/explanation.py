@@ -15,6 +15,7 @@ from app.intervals import wilson
 from app.jsontext import Json
 from app.learning.labels import taught
 from app.learning.learner import USUAL_RATES
+from app.neighbours import Neighbour
 from app.planning.affinity import USUAL_OUTPUT_TOKENS
 from app.planning.levers import Lever, flips
 from app.planning.nearby import OWN_SHRINKAGE
@@ -22,7 +23,7 @@ from app.planning.weighing import Weighing
 from app.policies.llm_at import LlmAt
 from app.policies.value import Value
 from app.policy import Accept, Action, Ask, Context, Judge, Policy, Stop
-from app.records import Estimate, Neighbour, Record, Usage
+from app.records import Estimate, Record, Usage
 from app.sentences import sentence
 from app.tailor import left_out
 from app.tiers import Tier, TierLadder

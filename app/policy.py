@@ -7,12 +7,12 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from app.dials import Dial
 from app.extension import StreamMode
+from app.neighbours import Neighbour
 from app.records import (
     Arrival,
     Attempt,
     Labels,
     Lessons,
-    Neighbour,
     Record,
     Start,
     Vector,

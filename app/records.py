@@ -129,6 +129,12 @@ class Attempt:
         return self.outcome in {"complete", "censored", "truncated"}
 
     @property
+    def comparable(self) -> bool:
+        """Whether the answer can be compared with others for free: it is whole, and no prose."""
+        prose = (self.final_answer or PROSE).startswith(PROSE)
+        return self.outcome == "complete" and not prose
+
+    @property
     def valid(self) -> bool | None:
         """The latest word on this answer; None where nobody could say."""
         words = [verdict.valid for verdict in self.verdicts if verdict.against is None]
@@ -256,15 +262,6 @@ class Record:
     def to_json(self) -> bytes:
         """The record as it is written down and stored."""
         return orjson.dumps(self)
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbour:
-    """A past record and how near its question is (cosine, -1 to 1); its vector if asked for."""
-
-    similarity: float
-    record: Record
-    vector: Vector | None = field(default=None, compare=False, repr=False)
 
 
 Labels: TypeAlias = Mapping[str, float]

@@ -12,7 +12,8 @@ from app.embedder import Embedder, question_text
 from app.errors import EmbedderError, StoreError
 from app.learning.influence import neighbours_for
 from app.learning.sketches import sketch_of
-from app.records import Neighbour, Record, Vector
+from app.neighbours import Neighbour
+from app.records import Record, Vector
 from app.store import RecordStore
 from app.wire import ChatRequest
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.learning.influence import toned_down
-from app.records import Estimate, Labels, Neighbour, Record
+from app.neighbours import Neighbour
+from app.records import Estimate, Labels, Record
 from app.tiers import TierLadder
 
 

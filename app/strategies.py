@@ -14,9 +14,10 @@ from app.errors import StoreError, UpstreamError
 from app.events import Order
 from app.generator import Generator
 from app.lessons import Lesson, Served
+from app.neighbours import Neighbour
 from app.policy import Strategist, Strategy
 from app.recorder import Recorder, RecordSink
-from app.records import Attempt, Neighbour, Record, Vector
+from app.records import Attempt, Record, Vector
 from app.settings import Settings
 from app.settings.configuration import secret
 from app.store import Outbox, RecordStore, build_outbox, build_store

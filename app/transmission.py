@@ -26,12 +26,13 @@ from app.judge import Judge
 from app.judge.examine import examine
 from app.lessons import Served
 from app.margins import asking_for_logprobs
+from app.neighbours import Neighbour
 from app.planning.climb import best_ended
 from app.planning.prefilter import Prefilter
 from app.policy import Accept, Action, Ask, Context, Stop
 from app.policy import Judge as JudgeAction
 from app.recorder import RecordSink
-from app.records import Evidence, Neighbour, Record, Verdict
+from app.records import Evidence, Record, Verdict
 from app.resampling import varies
 from app.retriever import Retriever
 from app.reuse import is_reused

@@ -10,7 +10,8 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from app.records import Evidence, Neighbour, Record, Vector
+from app.neighbours import Neighbour
+from app.records import Evidence, Record, Vector
 from app.store import RecordStore
 from app.store.wanted import Sought
 
@@ -87,11 +88,11 @@ def fair(neighbours: Iterable[Neighbour], asker: str, limit: int) -> list[Neighb
         if len(kept) == limit:
             break
         if is_other(neighbour, asker):
-            theirs = heard.setdefault(neighbour.record.principal, [])
+            theirs = heard.setdefault(neighbour.principal, [])
             if len(theirs) == most or any(_is_near(neighbour.vector, n.vector) for n in theirs):
                 continue
             theirs.append(neighbour)
-        kept.setdefault(neighbour.record.id, neighbour)
+        kept.setdefault(neighbour.id, neighbour)
     return list(kept.values())
 
 
@@ -107,7 +108,7 @@ def toned_down(weights: Weights, neighbours: Sequence[Neighbour], asker: str | N
     others: dict[str | None, list[int]] = {}
     for at, neighbour in enumerate(neighbours):
         if is_other(neighbour, asker):
-            others.setdefault(neighbour.record.principal, []).append(at)
+            others.setdefault(neighbour.principal, []).append(at)
     if not others:
         return weights
     toned = weights.copy()
@@ -122,7 +123,7 @@ def toned_down(weights: Weights, neighbours: Sequence[Neighbour], asker: str | N
 
 def is_other(neighbour: Neighbour, asker: str | None) -> bool:
     """Whether it was asked with another key than the asker's."""
-    return asker is not None and neighbour.record.principal not in {None, asker}
+    return asker is not None and neighbour.principal not in {None, asker}
 
 
 def _is_near(one: Vector | None, other: Vector | None) -> bool:

@@ -20,7 +20,7 @@ from app.planning.nearby import View
 from app.planning.per_request import PerRequest
 from app.planning.plans import Situation
 from app.policy import Context
-from app.records import PROSE, Record
+from app.records import Record
 
 SPENT: Key = ("spent",)
 BUDGET_WEIGHT = 20.0
@@ -223,8 +223,7 @@ def _question(record: Record) -> Question:
     tiers = tuple(tier for tier in record.eligible if tier in estimates)
     accuracies = tuple(estimates[tier].accuracy for tier in tiers)
     last = [attempt for attempt in record.attempts if attempt.outcome == "complete"][-1:]
-    comparable = not any((a.final_answer or PROSE).startswith(PROSE) for a in last)
-    return Question(tiers, accuracies, comparable)
+    return Question(tiers, accuracies, comparable=all(attempt.comparable for attempt in last))
 
 
 def _waits(record: Record) -> dict[Key, Amount]:

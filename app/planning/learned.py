@@ -9,7 +9,7 @@ from app.planning.climb import JudgeRule, frugal_judge, judge_rule
 from app.planning.nearby import Nearby, View
 from app.planning.tallies import usual_labels
 from app.policy import Context
-from app.records import PROSE, Attempt, Labels, Lessons, Record, Start
+from app.records import Attempt, Labels, Lessons, Record, Start
 from app.tiers import TierLadder
 
 NEIGHBOURS = 50
@@ -111,12 +111,6 @@ def askable(context: Context, attempts: Sequence[Attempt]) -> tuple[int, ...]:
     tried = {attempt.tier for attempt in attempts}
     highest = max((names.index(a.tier) for a in attempts if a.ended), default=-1)
     return tuple(at for at, name in enumerate(names) if at > highest and name not in tried)
-
-
-def is_comparable(attempt: Attempt) -> bool:
-    """Whether the answer can be compared with others for free: it is whole, and no prose."""
-    prose = (attempt.final_answer or PROSE).startswith(PROSE)
-    return attempt.outcome == "complete" and not prose
 
 
 def is_judged(attempt: Attempt) -> bool:

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +22,11 @@ from app.learning.labels import (
     taught,
 )
 from app.learning.learner import CHANGE_DISCOUNT, USUAL_RATES, Learner, Ledger
+from app.neighbours import Neighbour
 from app.planning.affinity import USUAL_OUTPUT_TOKENS
 from app.planning.per_request import PerRequest
 from app.policy import Context
-from app.records import Estimate, Neighbour, Record, Usage
+from app.records import Estimate, Record, Usage
 from app.tiers import Tier, TierLadder
 
 SHRINKAGE = 8.0
@@ -49,7 +51,7 @@ class View:
     `belief` is about the tiers of the ladder, `rates` how well their answers are judged: by tier,
     then as in `RELATIONS`; `judgeable` says whose. `top_usd` is what a call of the top tier costs
     on all questions; `errors` how often at most answers that went out as they came were not good
-    enough.
+    enough; `comparable` whether answers to such questions can be compared for free.
     """
 
     world: World
@@ -62,6 +64,17 @@ class View:
     compare_usd: float
     top_usd: float
     errors: list[float]
+    comparable: bool
+
+
+class _Read(NamedTuple):
+    """What was read of a record with so many words on it: of its answers, so many comparable."""
+
+    evidences: int
+    names: tuple[str, ...]
+    facts: Facts
+    answers: int
+    comparable: int
 
 
 @dataclass(slots=True)
@@ -70,9 +83,7 @@ class Nearby:
 
     judge: Callable[[TierLadder, str], str | None]
     learner: Learner = field(default_factory=Learner)
-    _facts: OrderedDict[str, tuple[int, tuple[str, ...], Facts]] = field(
-        default_factory=OrderedDict, repr=False
-    )
+    _kept: OrderedDict[str, _Read] = field(default_factory=OrderedDict, repr=False)
     _views: PerRequest[View] = field(default_factory=PerRequest, repr=False)
 
     def view(self, context: Context) -> View:
@@ -139,6 +150,7 @@ class Nearby:
             compare_usd=ledger.compare_cost_usd(COMPARING * mean_usd[0]),
             top_usd=mean_usd[-1],
             errors=[ledger.error_bound(tier) for tier in names],
+            comparable=self._comparable(context.neighbours, names),
         )
 
     def _near(
@@ -152,29 +164,37 @@ class Nearby:
         weights = similar_weights(neighbours, context.principal)
         if not len(weights):
             return np.zeros((len(names), COLUMNS))
-        facts = np.array([self._read(n.record, names) for n in neighbours])
+        facts = np.array([self._read(n, names).facts for n in neighbours])
         if not changed_s:
             summed: Facts = np.tensordot(weights, facts, axes=1)
             return summed
-        times_s = np.array([n.record.time_s for n in neighbours])
+        times_s = np.array([n.time_s for n in neighbours])
         changes_s = np.array([changed_s.get(tier, -inf) for tier in names])
         counts = np.where(times_s[:, None] < changes_s, CHANGE_DISCOUNT, 1.0) * weights[:, None]
         counted: Facts = np.einsum("nt,ntc->tc", counts, facts)
         return counted
 
-    def _read(self, record: Record, names: tuple[str, ...]) -> Facts:
-        """The record's facts, read again only where evidence came in."""
-        kept = self._facts.get(record.id)
-        if kept is not None and kept[0] == len(record.evidence) and kept[1] == names:
-            return kept[2]
-        facts = facts_of(record, names, taught(record))
-        self._keep(record, names, facts)
-        return facts
+    def _read(self, neighbour: Neighbour, names: tuple[str, ...]) -> _Read:
+        """What its record says, read again only where evidence came in."""
+        kept = self._kept.get(neighbour.id)
+        if kept is not None and kept.evidences == neighbour.evidences and kept.names == names:
+            return kept
+        record = neighbour.record
+        return self._keep(record, names, facts_of(record, names, taught(record)))
 
-    def _keep(self, record: Record, names: tuple[str, ...], facts: Facts) -> None:
-        self._facts[record.id] = (len(record.evidence), names, facts)
-        if len(self._facts) > FACTS_KEPT:
-            self._facts.popitem(last=False)
+    def _keep(self, record: Record, names: tuple[str, ...], facts: Facts) -> _Read:
+        answers = [a for a in record.attempts if a.outcome == "complete"]
+        comparable = sum(answer.comparable for answer in answers)
+        read = _Read(len(record.evidence), names, facts, len(answers), comparable)
+        self._kept[record.id] = read
+        if len(self._kept) > FACTS_KEPT:
+            self._kept.popitem(last=False)
+        return read
+
+    def _comparable(self, neighbours: Sequence[Neighbour], names: tuple[str, ...]) -> bool:
+        """Whether most of their answers can be; the first requests say so, having none."""
+        read = [self._read(neighbour, names) for neighbour in neighbours]
+        return 2 * sum(one.comparable for one in read) >= sum(one.answers for one in read)
 
 
 def _compare(record: Record, believed: Mapping[str, float], ledger: Ledger) -> None:

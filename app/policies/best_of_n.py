@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from app.learning.gists import gists
 from app.planning.affinity import goes_live
 from app.planning.climb import best_ended, frugal_judge, go_on, judge_rule
-from app.planning.learned import is_comparable, is_judged, seated, stands
+from app.planning.learned import is_judged, seated, stands
 from app.planning.unlearning import Unlearning
 from app.policy import Accept, Action, Ask, Context, Judge, Stop
 from app.records import Arrival, Attempt, Start
@@ -64,7 +64,7 @@ class BestOfN(Unlearning):
         """Prose is judged at once; short answers are once no more are to come that could agree."""
         last, by = attempts[-1], self._judge(context.ladder, attempts[-1].tier)
         again = self._again(context, attempts)
-        if by is not None and (again is None or not is_comparable(last)):
+        if by is not None and (again is None or not last.comparable):
             for at, attempt in enumerate(attempts):
                 same = attempt.tier == last.tier and attempt.outcome == "complete"
                 if same and not is_judged(attempt) and not attempt.refused:

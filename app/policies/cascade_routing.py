@@ -18,7 +18,7 @@ from app.learning.learner import Ledger
 from app.planning.affinity import MARGIN, goes_live
 from app.planning.budgets import Budget, Mixture
 from app.planning.climb import best_ended
-from app.planning.learned import Learned, askable, is_comparable, is_judged, stands, start_of
+from app.planning.learned import Learned, askable, is_judged, stands, start_of
 from app.planning.nearby import DEARER
 from app.planning.per_request import PerRequest
 from app.planning.supersets import Situation, Superset, best_of, supersets, value_of
@@ -113,16 +113,13 @@ class CascadeRouting(Learned):
         view, names = self._nearby.view(context), context.ladder.names
         belief, ran = seen(view.belief, names, view, attempts)
         last = [attempt for attempt in attempts if attempt.outcome == "complete"][-1:]
-        if not last:
-            near = (a for n in context.neighbours for a in n.record.attempts)
-            last = [attempt for attempt in near if attempt.outcome == "complete"]
         return Situation(
             belief=belief,
             ran=ran,
             askable=askable(context, attempts),
             judgeable=frozenset() if _is_alone(context) else view.judgeable,
             rates=[rates[0] for rates in view.rates],
-            comparable=2 * sum(map(is_comparable, last)) >= len(last),
+            comparable=last[0].comparable if last else view.comparable,
             agreement=view.world.agreement,
             ask_usd=view.ask_usd,
             judge_usd=view.judge_usd,
@@ -198,7 +195,7 @@ class CascadeRouting(Learned):
             askable=tuple(range(len(tiers))),
             judgeable=frozenset(range(len(tiers) - 1) if self._judges else ()),
             rates=[ledger.all_rates(tier)[0] for tier in tiers],
-            comparable=2 * sum(map(is_comparable, last)) >= len(last),
+            comparable=2 * sum(attempt.comparable for attempt in last) >= len(last),
             agreement=ledger.world.agreement,
             ask_usd=ask_usd,
             judge_usd=[

@@ -20,7 +20,7 @@ from app.planning.nearby import View
 from app.planning.plans import Situation
 from app.planning.weighing import Weighing, seen
 from app.policy import Accept, Action, Ask, Context, Judge, Stop
-from app.records import PROSE, Arrival, Attempt, Record
+from app.records import Arrival, Attempt, Record
 from app.tiers import TierLadder
 
 DEPTH_FIRST, DEPTH = 4, 3
@@ -109,6 +109,7 @@ class Value(Learned):
         view, names = self._nearby.view(context), context.ladder.names
         belief, ran = seen(view.belief, names, view, attempts)
         last = attempts[-1] if attempts else None
+        complete = [attempt for attempt in attempts if attempt.outcome == "complete"]
         moves = not context.single and not context.tool_turn
         situation = Situation(
             tiers=len(names),
@@ -117,7 +118,7 @@ class Value(Learned):
             judgeable=view.judgeable if moves else frozenset(),
             rates=view.rates,
             judged=last is not None and (is_judged(last) or not last.ended),
-            comparable=_comparable(context, attempts),
+            comparable=complete[-1].comparable if complete else view.comparable,
             compares=moves and not context.tools and not (last and _is_compared(last)),
             agreement=view.world.agreement,
         )
@@ -145,19 +146,6 @@ class Value(Learned):
             return Ask(tier, arrived, live=live)
         start = start_of(context, view, tier, trade=self._stake(context, view).trade)
         return Ask(tier, "direct", live=live, start=start)
-
-
-def _comparable(context: Context, attempts: Sequence[Attempt]) -> bool:
-    """Whether answers can be compared for free: as the last one here, or most of the neighbours'.
-
-    Where there is nothing to go by, the first requests say, they can.
-    """
-    seen = [a for a in attempts if a.outcome == "complete"][-1:]
-    if not seen:
-        near = (a for n in context.neighbours for a in n.record.attempts)
-        seen = [a for a in near if a.outcome == "complete"]
-    short = sum(not (a.final_answer or PROSE).startswith(PROSE) for a in seen)
-    return 2 * short >= len(seen)
 
 
 def _is_compared(attempt: Attempt) -> bool:

@@ -8,7 +8,8 @@ import numpy.typing as npt
 import orjson
 
 from app.errors import StoreError
-from app.records import Evidence, Neighbour, Record, Vector, record_from_json
+from app.neighbours import Neighbour
+from app.records import Evidence, Record, Vector, record_from_json
 from app.store.protocol import Delete, Insert, Note, Operation, evidence_from_json, with_evidence
 from app.store.wanted import ANY, Sought, Stored, Wanted
 

@@ -13,7 +13,8 @@ from anyio import move_on_after, to_thread
 from qdrant_edge import CountRequest, EdgeShard, UpdateOperation
 
 from app.errors import StoreDownError, StoreError
-from app.records import Neighbour, Record, Vector
+from app.neighbours import Neighbour
+from app.records import Record, Vector
 from app.store.disk import Disk, free_bytes_of
 from app.store.engine import (
     by_id,

@@ -10,9 +10,10 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import StoreError
-from app.records import Evidence, Neighbour, Record, Vector, record_from_json, record_from_payload
+from app.neighbours import Neighbour, fits
+from app.records import Evidence, Record, Vector, record_from_json, record_from_payload
 from app.store.protocol import VECTOR_NAME, Insert, Note, evidence_from_json, is_point_id
-from app.store.wanted import Stored, fits
+from app.store.wanted import Stored
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import StoreError
-from app.records import Evidence, Neighbour, Record, Vector
+from app.neighbours import Neighbour
+from app.records import Evidence, Record, Vector
 from app.store.wanted import ANY, Sought, Stored, Wanted
 
 logger = logging.getLogger(__name__)

@@ -10,42 +10,48 @@ from uuid import UUID
 import orjson
 from qdrant_edge import EdgeShard, FacetRequest
 
-from app.records import Neighbour, Record, Vector
+from app.neighbours import Kept, Neighbour, fits
+from app.records import Record, Vector
 from app.store.engine import engine_errors, nearest
 from app.store.payloads import record_in, vector_of
 from app.store.protocol import Insert, Operation
-from app.store.wanted import fits
 
-PointId: TypeAlias = int | UUID | str  # the engine gives UUIDs back as objects
+PointId: TypeAlias = int | UUID | str
+Number: TypeAlias = int | str
 
-DECODED_RECORDS = 8192
-"""How many records are kept as objects: about 5 kB each."""
+KEPT_BYTES = 32 * 1024 * 1024
+"""How much of records is kept, their JSON: about 25,000 of them."""
+ROW_BYTES = 500
+"""What is kept of a record beside its JSON."""
 CONDITIONS = ("tenant", "embedder")
 
 
 class Searching:
     """Searches one shard, and is told of all that is written to it.
 
-    To fetch and decode fifty payloads takes ten times as long as to find them, and a record only
-    changes by evidence that comes through this process. A condition that all rows meet costs the
-    engine a third of a millisecond and leaves nothing out, so it is not asked for; every row is
-    checked again, as anywhere.
+    To fetch and decode fifty payloads takes several times as long as to find them, and a record
+    only changes by evidence that comes through this process, so it is kept. A condition that all
+    rows meet costs the engine a third of a millisecond and leaves nothing out, so it is not asked
+    for; every row is checked again, as anywhere.
     """
 
     def __init__(
-        self, decoded_records: int = DECODED_RECORDS, refused: Callable[[], None] = lambda: None
+        self, kept_bytes: int = KEPT_BYTES, refused: Callable[[], None] = lambda: None
     ) -> None:
         """`refused` is called for each row that is no answer to what was asked."""
         self._refused = refused
-        self._decoded_records = decoded_records
-        self._decoded: OrderedDict[PointId, Record] = OrderedDict()
+        self._most_bytes = kept_bytes
+        self._kept: OrderedDict[Number, Kept] = OrderedDict()
+        self.kept_bytes = 0
         self._met: dict[str, set[str]] = {name: set() for name in CONDITIONS}
         self._writes = 0
         self._guard = threading.Lock()
 
     def open(self, shard: EdgeShard) -> None:
         """Look through a shard that is put in force."""
-        self._decoded.clear()
+        with self._guard:
+            self._kept.clear()
+            self.kept_bytes = 0
         for name in CONDITIONS:
             with engine_errors(f"count by {name}"):
                 hits = shard.facet(FacetRequest(name, limit=2, exact=True)).hits
@@ -66,7 +72,7 @@ class Searching:
             with self._guard:
                 self._writes += 1
                 for operation in operations:
-                    self._decoded.pop(UUID(operation.id), None)
+                    self._drop(UUID(operation.id).int)
 
     def nearest(
         self,
@@ -81,34 +87,58 @@ class Searching:
         asked = {name: value for name, value in words.items() if self._met.get(name) != {value}}
         with engine_errors("search"):
             points = shard.query(nearest(vector, words=asked, limit=limit, vectors=vectors))
-            records = self._records(shard, [point.id for point in points])
+            numbers = [_number(point.id) for point in points]
+            kept, writes = self._known(numbers)
+            missing = [p.id for p, n in zip(points, numbers, strict=True) if n not in kept]
+            read = _read(shard, missing)
+        self._keep(read, writes)
         found = []
-        for point, record in zip(points, records, strict=True):
-            if record is not None and fits(record, words):
-                found.append(Neighbour(point.score, record, vector_of(point.vector)))
-            else:
+        for point, number in zip(points, numbers, strict=True):
+            row = kept.get(number) or read.get(number)
+            if row is None or not fits(row, words):
                 self._refused()
+                continue
+            found.append(Neighbour(point.score, row, vector_of(point.vector)))
         return found
 
-    def _records(self, shard: EdgeShard, ids: Sequence[PointId]) -> list[Record | None]:
-        """These records, None for rows that are none."""
+    def _known(self, numbers: Sequence[Number]) -> tuple[dict[Number, Kept], int]:
+        """Those of these that are kept, and how many writes there have been."""
         with self._guard:
-            known = {name: record for name in ids if (record := self._decoded.get(name))}
-            for name in known:
-                self._decoded.move_to_end(name)
-            writes = self._writes
-        missing: list[PointId] = [name for name in ids if name not in known]
-        if missing:
-            rows = shard.retrieve(missing, with_payload=True, with_vector=False)
-            read = {row.id: record_in(row.payload) for row in rows}
-            known |= {name: record for name, record in read.items() if record is not None}
-            self._keep(known, writes)
-        return [known.get(name) for name in ids]
+            known = {n: kept for n in numbers if (kept := self._kept.get(n)) is not None}
+            for number in known:
+                self._kept.move_to_end(number)
+            return known, self._writes
 
-    def _keep(self, records: Mapping[PointId, Record], writes: int) -> None:
+    def _keep(self, records: Mapping[Number, Record | None], writes: int) -> None:
         """Keep them, unless something was written since: it may have been read too early."""
+        kept = {number: Kept.of(record) for number, record in records.items() if record}
         with self._guard:
-            if writes == self._writes:
-                self._decoded.update(records)
-            while len(self._decoded) > self._decoded_records:
-                self._decoded.popitem(last=False)
+            if writes != self._writes:
+                return
+            for number, row in kept.items():
+                self._kept[number] = row
+                self.kept_bytes += _size_bytes(row)
+            while self.kept_bytes > self._most_bytes:
+                self._drop(next(iter(self._kept)))
+
+    def _drop(self, number: Number) -> None:
+        row = self._kept.pop(number, None)
+        if row is not None:
+            self.kept_bytes -= _size_bytes(row)
+
+
+def _read(shard: EdgeShard, ids: list[PointId]) -> dict[Number, Record | None]:
+    """These records, None for rows that are none."""
+    if not ids:
+        return {}
+    rows = shard.retrieve(ids, with_payload=True, with_vector=False)
+    return {_number(row.id): record_in(row.payload) for row in rows}
+
+
+def _number(point_id: PointId) -> Number:
+    """The engine gives UUIDs back as objects, whose hash is a slow one."""
+    return point_id.int if isinstance(point_id, UUID) else point_id
+
+
+def _size_bytes(row: Kept) -> int:
+    return len(row.text) + ROW_BYTES

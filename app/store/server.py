@@ -14,7 +14,8 @@ from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from app.errors import StoreDownError, StoreError, StoreMismatchError
-from app.records import Neighbour, Record, Vector
+from app.neighbours import Neighbour
+from app.records import Record, Vector
 from app.store.payloads import neighbours_of, payload_of, record_of, stored_of
 from app.store.protocol import (
     VECTOR_NAME,

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -85,12 +84,6 @@ class Sought:
 
 
 ANY = Sought()
-
-
-def fits(record: Record, words: Mapping[str, str]) -> bool:
-    """Whether the record has these words: the query's filter is not trusted."""
-    said = {"tenant": record.tenant, "embedder": record.embedder, "principal": record.principal}
-    return all(said[place] == word for place, word in words.items())
 
 
 def moment_s(text: str) -> float:

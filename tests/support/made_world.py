@@ -10,8 +10,9 @@ import numpy as np
 from app.dials import Dial
 from app.learning.belief import joint
 from app.learning.sketches import sketch_of
+from app.neighbours import Neighbour
 from app.policy import Accept, Ask, Context, Judge, Policy, Stop
-from app.records import Arrival, Attempt, Evidence, Neighbour, Record, Vector, Verdict
+from app.records import Arrival, Attempt, Evidence, Record, Vector, Verdict
 from app.tiers import Price, Tier, TierLadder
 
 TIERS = ("small", "medium", "large")

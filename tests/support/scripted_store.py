@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 
 from app.errors import StoreDownError, StoreError
-from app.records import Neighbour, Record, Vector, record_from_json
+from app.neighbours import Neighbour
+from app.records import Record, Vector, record_from_json
 from app.store import Delete, Insert, Note, Operation, Stored, Wanted
 from app.store.wanted import ANY, Sought
 

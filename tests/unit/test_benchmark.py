@@ -12,12 +12,13 @@ from app.errors import SettingsError
 from app.learning.amounts import Label
 from app.learning.clusters import Array, cluster
 from app.learning.evaluations import Evaluation, good_enough, read_evaluations
+from app.neighbours import Neighbour
 from app.planning.cascading import Rung, believed, start_of, worths
 from app.planning.fusion import fused
 from app.policies import build_policies
 from app.policies.benchmark import Benchmark, Graded, graded
 from app.policy import Ask, Context
-from app.records import Neighbour, Record, Vector
+from app.records import Record, Vector
 from app.settings.configuration import build_settings
 from tests.support.made_world import PRIORS, TIERS, MadeWorld, Topic, ladder, place
 

@@ -10,9 +10,10 @@ from app.dials import Dial, Trade
 from app.learning.audits import AUDITS_MIN, DOUBT, RECOVER, RETREAT, Audits
 from app.learning.learner import Ledger
 from app.learning.means import Means
+from app.neighbours import Neighbour
 from app.policies.value import Value
 from app.policy import Ask, Context
-from app.records import Attempt, Evidence, Lessons, Neighbour, Record, Start, record_from_json
+from app.records import Attempt, Evidence, Lessons, Record, Start, record_from_json
 from tests.support.made_world import (
     COST_USD,
     PRIORS,

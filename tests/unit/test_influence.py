@@ -11,6 +11,7 @@ import pytest
 from app.embedder import build_embedder
 from app.learning.influence import fair, neighbours_for
 from app.learning.labels import taught
+from app.neighbours import Neighbour
 from app.planning.affinity import Voucher
 from app.policies.llm_at import LlmAt
 from app.policies.value import Value
@@ -19,7 +20,6 @@ from app.records import (
     Attempt,
     Estimate,
     Evidence,
-    Neighbour,
     Record,
     Vector,
     Verdict,

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.neighbours import Neighbour
 from app.planning.affinity import Voucher
 from app.policies.llm_at import LlmAt, paper_judge
 from app.policy import Accept, Ask, Context, Judge
@@ -13,7 +14,6 @@ from app.records import (
     Attempt,
     AttemptOutcome,
     Labels,
-    Neighbour,
     Record,
     Verdict,
     record_from_json,

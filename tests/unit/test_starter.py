@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.records import Estimate, Labels, Neighbour, Record
+from app.neighbours import Neighbour
+from app.records import Estimate, Labels, Record
 from app.starter import AccuracyEstimator, Starter
 from app.tiers import Tier, TierLadder
 from tests.support.records import record

@@ -8,6 +8,7 @@ import pytest
 
 from app.learning.labels import Taught, judged_by_coin, taught
 from app.learning.learner import USUAL_RATES
+from app.neighbours import Neighbour
 from app.planning.climb import judge_rule
 from app.planning.nearby import Nearby
 from app.policies.value import Value
@@ -19,7 +20,6 @@ from app.records import (
     Estimate,
     Evidence,
     Lessons,
-    Neighbour,
     Record,
     Start,
     Verdict,

@@ -6,8 +6,9 @@ from random import Random
 import pytest
 
 from app.learning.learner import LESSON_SHARE
+from app.neighbours import Neighbour
 from app.policies.value import Value
-from app.records import Attempt, Neighbour, Record, Verdict
+from app.records import Attempt, Record, Verdict
 from tests.support.made_world import (
     COST_USD,
     PRIORS,

@@ -8,11 +8,12 @@ import pytest
 from app.learning.belief import joint
 from app.learning.contests import chance_of_win, contest
 from app.learning.labels import HIGHER_DISAGREES, LOWER_DISAGREES
+from app.neighbours import Neighbour
 from app.planning.nearby import SHRINKAGE
 from app.policies.winrate import Winrate
 from app.policy import Ask, Context, Seat, Stop
 from app.quantiles import KEPT, Running
-from app.records import Attempt, Estimate, Evidence, Neighbour, Record, Start, Verdict
+from app.records import Attempt, Estimate, Evidence, Record, Start, Verdict
 from tests.support.made_world import (
     TIERS,
     MadeWorld,
