@@ -22,7 +22,7 @@ from rich.progress import Progress
 
 from tests.bench import cases
 from tests.bench.cases import Case
-from tests.bench.figures import LAG, Figures, show
+from tests.bench.figures import AFTER_PINNED, AT_START, LAG, Figures, show
 from tests.bench.lag import lags
 from tests.bench.load import closed_loop, open_loop, percentile, streams
 from tests.bench.million import RECORDS, million
@@ -78,9 +78,7 @@ class Bench:
                 await closed_loop(target, connections=CONNECTIONS, requests=step)
                 done += step
                 self._progress.update(task, completed=100 * done / self._count(100_000))
-            self.figures.note(
-                "RSS after pinned requests, MiB", f"{until:,}", stand.rss_bytes() / 2**20
-            )
+            self.figures.note_memory(AFTER_PINNED, f"{until:,}", stand.memory_mib())
 
     async def lag(self, directory: Path, sizes: Sequence[int]) -> None:
         """How late the event loop is under too much load, and while the store is indexed."""
@@ -191,9 +189,7 @@ async def main() -> None:
         for size in given.sizes:
             stand = up[f"gateway-{size}"]
             bench.figures.note("start to ready, s", f"{size:,} records", stand.started_s)
-            bench.figures.note(
-                "RSS at the start, MiB", f"{size:,} records", stand.rss_bytes() / 2**20
-            )
+            bench.figures.note_memory(AT_START, f"{size:,} records", stand.memory_mib())
         await bench.run(given.rounds, given.parts)
         if "memory" in given.parts:
             await bench.memory()

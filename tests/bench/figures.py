@@ -2,6 +2,7 @@
 
 import statistics
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isnan, nan
 
@@ -17,7 +18,8 @@ FIRST_WORDS = "first words, ms, p50"
 AT_50 = "latency at 50 requests a second, ms, p50"
 LAG = "event loop late by at most, ms"
 LAG_MOST_MS = 50
-RSS = "RSS after pinned requests, MiB"
+AFTER_PINNED = "after pinned requests, MiB"
+AT_START = "at the start, MiB"
 
 
 @dataclass(slots=True)
@@ -31,6 +33,11 @@ class Figures:
     def note(self, measure: str, case: str, value: float) -> None:
         """One round's figure."""
         self._rounds[measure][case].append(value)
+
+    def note_memory(self, when: str, case: str, mib: Mapping[str, float]) -> None:
+        """All kinds of memory, a measure each."""
+        for kind, value in mib.items():
+            self.note(f"{kind} {when}", case, value)
 
     def median(self, measure: str, case: str) -> float:
         """Over all rounds; NaN where it was not measured."""
@@ -84,10 +91,14 @@ class Figures:
                 2.0,
             ),
             ("100,000 / 1,000 records, CPU per request", cpu(large, small), 2.0),
-            (
-                "RSS after 100,000 / 20,000 pinned requests",
-                self.median(RSS, "100,000") / self.median(RSS, "20,000"),
-                1.05,
+            *(
+                (
+                    f"{kind} after 100,000 / 20,000 pinned requests",
+                    self.median(f"{kind} {AFTER_PINNED}", "100,000")
+                    / self.median(f"{kind} {AFTER_PINNED}", "20,000"),
+                    1.05,
+                )
+                for kind in ("RSS", "RssAnon")
             ),
             *(
                 (f"event loop late / {LAG_MOST_MS} ms, {case}", late_ms / LAG_MOST_MS, 1.0)

@@ -13,7 +13,7 @@ from app.records import Vector
 from app.store import EdgeStore
 from app.store.generations import size_bytes
 from tests.bench import cases
-from tests.bench.figures import Figures
+from tests.bench.figures import AT_START, Figures
 from tests.bench.load import percentile
 from tests.bench.stands import Stands
 from tests.bench.stock import fill
@@ -100,5 +100,5 @@ async def _started(
         stand = stands.gateway("gateway-million", configuration)
         figures.note("start to ready, s", case, stand.started_s)
         stand.settle()
-        figures.note("RSS at the start, MiB", case, stand.rss_bytes() / 2**20)
+        figures.note_memory(AT_START, case, stand.memory_mib())
     progress.remove_task(task)

@@ -17,6 +17,8 @@ import orjson
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 STARTING_S = 60.0
+MEMORY = {"RSS": "VmRSS", "RssAnon": "RssAnon", "RssFile": "RssFile"}
+"""Kinds of memory, and what the kernel calls them. Source: proc_pid_status(5)."""
 FIRST, LAST = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
 
 _NGINX = """\
@@ -59,9 +61,13 @@ class Stand:
         """What it and its children have used of the processor."""
         return sum(_cpu_s(pid) for pid in _family(self.process.pid))
 
-    def rss_bytes(self) -> int:
-        """The memory it holds."""
-        return sum(_rss_bytes(pid) for pid in _family(self.process.pid))
+    def memory_mib(self) -> dict[str, float]:
+        """What it and its children have in memory: all of it, their own, and pages of files.
+
+        The kernel counts pages of mapped files as theirs, and may drop them when it needs the room.
+        """
+        family = [memory_mib(pid) for pid in _family(self.process.pid)]
+        return {kind: sum(member[kind] for member in family) for kind in MEMORY}
 
     def settle(self, quiet_s: float = 1.0) -> None:
         """Wait until it uses next to nothing: what starting left to do is done."""
@@ -185,6 +191,8 @@ def _cpu_s(pid: int) -> float:
     return sum(int(ticks) for ticks in fields[11:15]) * TICK_S
 
 
-def _rss_bytes(pid: int) -> int:
-    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+def memory_mib(pid: int) -> dict[str, float]:
+    """What the process has in memory, by kind."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    told = {name: rest.split() for name, _, rest in (line.partition(":") for line in lines)}
+    return {kind: int(told[name][0]) / 1024 for kind, name in MEMORY.items()}
