@@ -130,6 +130,13 @@ class Audience:
     def _awake(self, policies: Mapping[str, Policy]) -> list[Policy]:
         return [policy for name, policy in policies.items() if name not in self._asleep]
 
+    def _hearing(self, decided: Policy | None) -> list[Policy]:
+        """Those that hear of a new record, and the one that decided."""
+        policies = [each for each in self._awake(self._policies) if each.name not in self._frozen]
+        if decided is not None and decided not in self._policies.values():
+            policies.append(decided)
+        return policies
+
     def _submit(self, news: _News) -> None:
         try:
             self._waiting.put_nowait(news)
@@ -146,10 +153,8 @@ class Audience:
             return
         if news.policy is not None:
             self._asleep.discard(news.policy.name)
-        policies = [each for each in self._awake(self._policies) if each.name not in self._frozen]
-        if news.policy is not None and news.policy not in self._policies.values():
-            policies.append(news.policy)
-        _show(record, policies)
+        if teaches(record):
+            _show(record, self._hearing(news.policy))
         if self._tracker is not None:
             _guarded(self._tracker.observe, record)
         _guarded(self._also, record)

@@ -18,7 +18,7 @@ class Patience:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
+        self._task = asyncio.current_task(self._loop)
         self._timer: asyncio.TimerHandle | None = None
         self._rings_s = inf
         self._due_s = inf

@@ -21,6 +21,7 @@ Kind = Literal["routed", "pinned"]
 Arrival = Literal["direct", "after_reject", "after_failure", "resample", "reprompt", "lesson"]
 AttemptOutcome = Literal["complete", "censored", "truncated", "failed", "cancelled"]
 Purpose = Literal["answer", "draft", "judge", "lesson"]
+PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 Told = Literal["judge", "tool_result", "feedback", "outcome"]
 Learnt = Literal["lesson", "arbiter", "shadow", "canary", "strategy"]
 EvidenceSource: TypeAlias = Told | Learnt
@@ -245,7 +246,7 @@ class Record:
 
     def costs_usd(self) -> dict[Purpose, float | None]:
         """Spend by purpose: the answer, answers not served, judging, lessons; None is unknown."""
-        spent: dict[Purpose, list[float | None]] = {purpose: [] for purpose in get_args(Purpose)}
+        spent: dict[Purpose, list[float | None]] = {purpose: [] for purpose in PURPOSES}
         for index, attempt in enumerate(self.attempts):
             spent["answer" if index == self.served else "draft"].append(attempt.cost_usd)
             spent["judge"].extend(verdict.cost_usd for verdict in attempt.verdicts)

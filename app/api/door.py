@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -37,17 +38,17 @@ def guard(
     `keyed`: whoever asks needs a key, which no page of another site has.
     """
     app.router.redirect_slashes = False
-    # The last one added is the first one asked.
-    app.add_middleware(PlainRoutes, routes=app.router.routes)
-    app.add_middleware(Uploads, start_s=server.body_s, room=room)
-    if server.cors:
-        app.add_middleware(Cors, origins=server.cors)
-    if server.hosts or not keyed:
-        app.add_middleware(Hosts, names=server.hosts)
-    app.add_middleware(Door, new_id=new_id)
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
+    layers = [Middleware(Door, new_id=new_id)]
+    if server.hosts or not keyed:
+        layers.append(Middleware(Hosts, names=server.hosts))
+    if server.cors:
+        layers.append(Middleware(Cors, origins=server.cors))
+    layers.append(Middleware(Uploads, start_s=server.body_s, room=room))
+    app.user_middleware = layers
+    app.middleware_stack = PlainRoutes(app.build_middleware_stack(), app.router.routes, layers)
 
 
 class Door:
@@ -98,29 +99,38 @@ class Door:
 
 
 class PlainRoutes:
-    """Calls a route that is a plain ASGI application at once; the framework looks up all others.
+    """Calls a route that is a plain ASGI application at once; `app` is the framework, for others.
 
-    It is the same route with the same guard: what is left out is the framework's search for it.
+    It is the same route behind the same `layers`, the first of them outermost: what is left out is
+    the framework's own, and its search for the route.
     """
 
-    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute]) -> None:
+    def __init__(
+        self, app: ASGIApp, routes: Sequence[BaseRoute], layers: Sequence[Middleware]
+    ) -> None:
         self._app = app
         found = [route for route in routes if isinstance(route, Route)]
         self._plain = {
-            (method, route.path): route.app
+            (method, route.path): _behind(layers, route.app)
             for route in found
             if isinstance(route.app, Guarded) and route.app.plain
             for method in route.methods or ()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Errors: GatewayError, as the route's own."""
+        """Errors: as the layers' own."""
         if scope["type"] == "http":
             known = self._plain.get((scope["method"], scope["path"]))
             if known is not None:
                 await known(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _behind(layers: Sequence[Middleware], app: ASGIApp) -> ASGIApp:
+    for layer in reversed(layers):
+        app = layer.cls(app, *layer.args, **layer.kwargs)
+    return app
 
 
 def _reply(exc: GatewayError, headers: Headers | None = None) -> JSONResponse:

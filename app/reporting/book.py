@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from app.learning.labels import SOURCES, arm_of, judged_by_coin, taught
 from app.learning.learner import USUAL_RATES
-from app.records import Outcome, Purpose, Record
+from app.records import PURPOSES, Attempt, Outcome, Record
 from app.reporting.counterfactual import Sums
 from app.reporting.sightings import SERVED
 from app.reporting.window import Added
@@ -22,7 +22,6 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 ROWS = 20_000
 NAMES = 500
 """Of tenants, and of tasks, so many are told apart."""
-PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 PHASES = ("embed", "search", "first byte", "answers", "judge", "whole")
 """Of a request: `first byte` of the answer served, `answers` all of them one after the other."""
@@ -84,13 +83,8 @@ class Book:
             if record.time_s <= self._forgotten_s:
                 return
             at = self._place(record.id)
-        row = self._table[at]
-        self._note_facts(row, record)
-        self._note_labels(row, record)
-        row["comparable"] = added is not None
-        if added is not None:
-            row["vector"] = added.vector
-            row["unpriced"] = [name in added.unpriced for name in (*self._tiers, SERVED)]
+        # As one: each field that is set alone takes as long as ten in a row.
+        self._table[at] = (*self._facts(record), *self._labels(record), *self._summed(added))
 
     def copy(self) -> Excerpt:
         """All rows. It is quick: what takes longer can be done with it in a thread."""
@@ -125,41 +119,43 @@ class Book:
         at = self._places[record_id] = len(self._places)
         return at
 
-    def _note_facts(self, row: np.void, record: Record) -> None:
-        served = record.served_attempt
-        row["id"] = record.id.encode()[:_ID_CHARACTERS]
-        row["time_s"] = record.time_s
-        row["tenant"] = self._number("tenant", record.tenant)
-        row["task"] = self._number("task", record.task) if record.task else NOBODY
-        row["routed"], row["trial"] = record.kind == "routed", record.trial_of is not None
-        row["outcome"] = OUTCOMES.index(record.outcome)
-        row["first"] = self._tier(record.attempts[0].tier) if record.attempts else NOBODY
-        row["served"] = self._tier(served.tier) if served else NOBODY
-        row["attempts"] = len(record.attempts)
-        row["verified"], row["degraded"] = record.verified, bool(record.degraded)
-        row["usd"] = [nan if usd is None else usd for usd in record.costs_usd().values()]
-        spent_s = {
-            "embed": record.phases_s.get("embed", nan),
-            "search": record.phases_s.get("search", nan),
-            "first byte": served.first_byte_s if served and served.first_byte_s else nan,
-            "answers": sum(attempt.latency_s for attempt in record.attempts) or nan,
-            "judge": record.phases_s.get("judge", nan),
-            "whole": record.latency_s,
-        }
-        row["seconds"] = [spent_s[phase] for phase in PHASES]
+    def _facts(self, record: Record) -> tuple[object, ...]:
+        """The first columns, from `id` to `seconds`."""
+        served, attempts = record.served_attempt, record.attempts
+        return (
+            record.id.encode()[:_ID_CHARACTERS],
+            record.time_s,
+            self._number("tenant", record.tenant),
+            self._number("task", record.task) if record.task else NOBODY,
+            record.kind == "routed",
+            record.trial_of is not None,
+            OUTCOMES.index(record.outcome),
+            self._tier(attempts[0].tier) if attempts else NOBODY,
+            self._tier(served.tier) if served else NOBODY,
+            len(attempts),
+            record.verified,
+            bool(record.degraded),
+            [nan if usd is None else usd for usd in record.costs_usd().values()],
+            _seconds(record, served),
+        )
 
-    def _note_labels(self, row: np.void, record: Record) -> None:
+    def _labels(self, record: Record) -> tuple[object, ...]:
+        """The columns `source`, `label` and `judged`."""
         served, labels = record.served_attempt, {one.tier: one for one in taught(record)}
         known = labels.get(arm_of(served)) if served else None
         label = known.label(USUAL_RATES) if known else None
+        judged = [(nan, nan)] * len(self._tiers)
+        for one in judged_by_coin(record) if record.lessons else ():
+            judged[self._tier(one.tier)] = one.right, one.valid
         if known is None or label is None or label.weight <= 0:
-            row["source"], row["label"] = NOBODY, nan
-        else:
-            row["source"] = SOURCES.index(known.source)
-            row["label"] = label.right - known.shift
-        row["judged"] = nan
-        for judged in judged_by_coin(record):
-            row["judged"][self._tier(judged.tier)] = judged.right, judged.valid
+            return NOBODY, nan, judged
+        return SOURCES.index(known.source), label.right - known.shift, judged
+
+    def _summed(self, added: Added | None) -> tuple[object, ...]:
+        """The last columns: `comparable`, `unpriced` and `vector`."""
+        if added is None:
+            return False, False, 0.0
+        return True, [name in added.unpriced for name in (*self._tiers, SERVED)], added.vector
 
     def _tier(self, name: str) -> int:
         return self._tiers.index(name) if name in self._tiers else NOBODY
@@ -169,6 +165,19 @@ class Book:
         if name not in known and len(known) >= NAMES:
             return OTHERS
         return known.setdefault(name, len(known))
+
+
+def _seconds(record: Record, served: Attempt | None) -> tuple[float, ...]:
+    """As `PHASES` has them; what there was none of is not a number."""
+    spent_s = record.phases_s
+    return (
+        spent_s.get("embed", nan),
+        spent_s.get("search", nan),
+        (served and served.first_byte_s) or nan,
+        sum(attempt.latency_s for attempt in record.attempts) or nan,
+        spent_s.get("judge", nan),
+        record.latency_s,
+    )
 
 
 def _columns(tiers: tuple[str, ...]) -> np.dtype[np.void]:

@@ -8,9 +8,9 @@ import numpy as np
 
 from app.errors import RequestError
 from app.jsontext import Json
-from app.records import Purpose
+from app.records import PURPOSES, Purpose
 from app.reporting.alarms import Alarm
-from app.reporting.book import PURPOSES, Excerpt
+from app.reporting.book import Excerpt
 from app.reporting.counterfactual import Sums
 from app.reporting.sightings import SERVED
 from app.reporting.standing import PER, Standing

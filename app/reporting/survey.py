@@ -8,7 +8,8 @@ import numpy as np
 
 from app.jsontext import Json
 from app.learning.labels import SOURCES
-from app.reporting.book import NOBODY, OTHERS, OUTCOMES, PURPOSES, Excerpt
+from app.records import PURPOSES
+from app.reporting.book import NOBODY, OTHERS, OUTCOMES, Excerpt
 from app.reporting.counterfactual import Figure, Quantity, Sums
 from app.reporting.sightings import SERVED
 from app.reporting.standing import PER, Standing, standing_of

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from app.intervals import wilson
 from app.jsontext import Json
 from app.learning.labels import SOURCES
-from app.reporting.book import NOBODY, OTHERS, OUTCOMES, PHASES, PURPOSES, Excerpt
+from app.records import PURPOSES
+from app.reporting.book import NOBODY, OTHERS, OUTCOMES, PHASES, Excerpt
 from app.reporting.counterfactual import N_EFF_MIN, Sums
 from app.reporting.sightings import SERVED
 

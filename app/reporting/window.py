@@ -1,16 +1,14 @@
 """One ladder's requests as sums that fade: what they cost, and what each tier would have."""
 
 from dataclasses import dataclass, field
-from typing import get_args
 
 import numpy as np
 
-from app.records import Purpose, Record
+from app.records import PURPOSES, Purpose, Record
 from app.reporting.counterfactual import Array, Sums
 from app.reporting.sightings import SERVED, Row, row_of
 from app.reporting.standing import PER, Standing, standing_of
 
-PURPOSES: tuple[Purpose, ...] = get_args(Purpose)
 WATCHED = 3.0 / 1.96
 """How much wider than 95 % an interval must leave 0 out: who looks again and again sees chance."""
 

@@ -14,7 +14,7 @@ from app.tiers import Timeouts
 from app.upstreams.access import Access
 from app.upstreams.reading import Reading, Streamed, Whole, parse_answer
 from app.upstreams.statuses import refusal
-from app.upstreams.transport import FRESH, following, translate
+from app.upstreams.transport import CONNECTION, FRESH, Connection, translate
 
 ANSWER_BYTES = 16 * 1024 * 1024
 ERROR_BYTES = 64 * 1024
@@ -103,7 +103,7 @@ class Upstream:
 
     async def ping(self, timeouts: Timeouts) -> list[str]:
         """The provider's model names. Errors: UpstreamError."""
-        request = self._request("GET", "models", None, timeouts)
+        request = self._request("GET", "models", b"", timeouts)
         with Patience() as patience:
             response = await self._send(request, timeouts, patience)
             try:
@@ -117,7 +117,7 @@ class Upstream:
         return [str(m.get("id")) for m in models or [] if isinstance(m, dict)]
 
     def _request(
-        self, method: str, path: str, raw: bytes | None, timeouts: Timeouts, fresh: bool = False
+        self, method: str, path: str, raw: bytes, timeouts: Timeouts, fresh: bool = False
     ) -> httpx.Request:
         url = self._urls.get(path)
         if url is None:
@@ -126,21 +126,21 @@ class Upstream:
             method,
             url,
             headers=self._headers,
-            content=raw,
+            stream=httpx.ByteStream(raw),
             extensions={"timeout": {"connect": timeouts.connect_s}, FRESH: fresh},
         )
 
     async def _send(
         self, request: httpx.Request, timeouts: Timeouts, patience: Patience
     ) -> httpx.Response:
-        with following() as connection:
-            try:
-                asked = self._transport.handle_async_request(request)
-                return await patience.wait(asked, timeouts.first_byte_s)
-            except Exception as exc:
-                if type(exc) is TimeoutError:  # the transport has some that are more than that
-                    raise self._silent(timeouts.first_byte_s) from None
-                raise translate(exc, self._name, connection) from exc
+        connection = request.extensions[CONNECTION] = Connection()
+        try:
+            asked = self._transport.handle_async_request(request)
+            return await patience.wait(asked, timeouts.first_byte_s)
+        except Exception as exc:
+            if type(exc) is TimeoutError:  # the transport has some that are more than that
+                raise self._silent(timeouts.first_byte_s) from None
+            raise translate(exc, self._name, connection) from exc
 
     async def _body(
         self, response: httpx.Response, timeouts: Timeouts, patience: Patience

@@ -6,10 +6,9 @@ a provider that died after it had received the request all as `ConnectTimeout`.
 """
 
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import aiohttp
 import httpx
@@ -29,6 +28,8 @@ from app.upstreams.resolver import CheckedResolver
 HEADER_BYTES = 64 * 1024
 FRESH = "autoshift.fresh"
 """The request's extension that asks for a new connection."""
+CONNECTION = "autoshift.connection"
+"""The request's extension with the `Connection` in which what becomes known of it is noted."""
 
 STALE_S = 1.0
 """A kept connection that breaks off this soon was closed before the request arrived: later, and the
@@ -41,20 +42,6 @@ class Connection:
 
     kept: bool = False
     started_s: float = field(default_factory=time.monotonic)
-
-
-_current: ContextVar[Connection] = ContextVar("connection")
-
-
-@contextmanager
-def following() -> Iterator[Connection]:
-    """What becomes known about the connection of the request that is sent inside."""
-    connection = Connection()
-    token = _current.set(connection)
-    try:
-        yield connection
-    finally:
-        _current.reset(token)
 
 
 def translate(exc: Exception, who: str, connection: Connection | None = None) -> UpstreamError:
@@ -98,9 +85,10 @@ class Transport(httpx.AsyncBaseTransport):
         answer = await self._session(fresh=bool(request.extensions.get(FRESH))).request(
             request.method,
             str(request.url),
-            headers=request.headers,
-            data=request.content or None,
+            headers=request.headers.multi_items(),
+            data=await request.aread() or None,
             allow_redirects=False,
+            trace_request_ctx=request.extensions.get(CONNECTION),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=request.extensions["timeout"]["connect"]
             ),
@@ -158,10 +146,9 @@ def _session(
 def _tracing() -> aiohttp.TraceConfig:
     tracing = aiohttp.TraceConfig()
 
-    async def on_reuse(*_: object) -> None:
-        connection = _current.get(None)
-        if connection is not None:
-            connection.kept = True
+    async def on_reuse(_: object, about: SimpleNamespace, __: object) -> None:
+        if about.trace_request_ctx is not None:
+            about.trace_request_ctx.kept = True
 
     tracing.on_connection_reuseconn.append(on_reuse)
     return tracing
