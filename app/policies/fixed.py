@@ -1,14 +1,14 @@
 """The policies every comparison needs: one tier always, the whole cascade, a random start."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from typing_extensions import override
 
 from app.planning.affinity import goes_live
-from app.planning.climb import climb, judge_rule
+from app.planning.climb import climb, go_on, judge_rule
 from app.planning.unlearning import Unlearning
-from app.policy import Action, Ask, Context
+from app.policy import Accept, Action, Ask, Context
 from app.records import Attempt, Start
 from app.tiers import TierLadder
 
@@ -27,14 +27,13 @@ class Always(Unlearning):
 
     def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
         """Ask the tier; where it cannot serve this request, the next one up that can."""
-        names = context.ladder.names
-        tier = self.tier if self.tier in names else names[-1]
-        return climb(
-            replace(context, single=True),  # its answers flow live, so none can be taken back
-            attempts,
-            first=lambda: Ask(tier, "direct", live=True, start=Start(tier, {tier: 1.0})),
-            judged_by=self.judged_by,
-        )
+        if not attempts:
+            names = context.ladder.names
+            tier = self.tier if self.tier in names else names[-1]
+            return Ask(tier, "direct", live=True, start=Start(tier, {tier: 1.0}))
+        if attempts[-1].ended:
+            return Accept(len(attempts) - 1)  # its answers flow live, so none can be taken back
+        return go_on(context, attempts, "after_failure")
 
     def judged_by(self, ladder: TierLadder, tier: str) -> str | None:
         """Nobody."""
