@@ -101,7 +101,8 @@ class Context:
     that an agent executes at once. `mode` is how a stream may be sent. `dial` is what accuracy is
     worth to this request; None: as configured. `vector` is the question's; `task` is what kind of
     job it is. None: not known. `varies`: the same question again may bring another answer.
-    `strategies` were noted for similar questions, the most similar first.
+    `strategies` were noted for similar questions, the most similar first. `kept` is what a policy
+    has worked out of all this, and a changed context begins anew.
     """
 
     ladder: TierLadder
@@ -120,6 +121,7 @@ class Context:
     task: str | None = None
     varies: bool = True
     strategies: Sequence[Strategy] = ()
+    kept: dict[object, object] = field(default_factory=dict, init=False, compare=False, repr=False)
 
 
 class Policy(Protocol):

@@ -33,6 +33,8 @@ KEPT_RECORDS = 20_000
 """The store's own share of memory grows with its records, so this many are kept, no more."""
 WARM = 0.4
 """The share of the time that is not looked at: the store, caches and pools fill."""
+TROUGH = 1 / 15
+"""Of the time: in so long the store is indexed anew, which takes memory, and over with it."""
 SLOPE_MIB = 1.0
 """How much memory may grow in ten minutes."""
 LISTENS = "Autoshift listens on "
@@ -74,7 +76,7 @@ async def _soak(folder: Path, for_s: float) -> dict[str, object]:
         after = await _idle(pid, before.files)
     bugs = [line for line in said if "Traceback" in line or "never retrieved" in line]
     assert not bugs, f"{len(bugs)} unhandled: {bugs[0]}"
-    warm = [each for each in samples if each.at_s >= WARM * for_s]
+    warm = _troughs([each for each in samples if each.at_s >= WARM * for_s], TROUGH * for_s)
     slope = statistics.linear_regression(
         [each.at_s for each in warm], [each.rss_bytes for each in warm]
     ).slope
@@ -85,13 +87,22 @@ async def _soak(folder: Path, for_s: float) -> dict[str, object]:
         "anonymous memory before, after, MiB": [
             round(each.rss_bytes / 2**20, 1) for each in (before, after)
         ],
-        "its slope, MiB / 10 min": round(per_ten_minutes_mib, 2),
+        "its troughs, MiB": [round(each.rss_bytes / 2**20) for each in warm],
+        "their slope, MiB / 10 min": round(per_ten_minutes_mib, 2),
         "files before, after": [before.files, after.files],
     }
     assert after.files <= before.files + 2, f"files were left open: {told}"
     # Of a shorter run the slope is noise, and what fills is its growth.
     assert for_s < 0.9 * SECONDS or per_ten_minutes_mib <= SLOPE_MIB, f"memory grows: {told}"
     return told
+
+
+def _troughs(samples: list[Sample], every_s: float) -> list[Sample]:
+    """The least of each stretch of time: what is held while nothing takes memory for a moment."""
+    stretches: dict[int, list[Sample]] = {}
+    for each in samples:
+        stretches.setdefault(int(each.at_s / every_s), []).append(each)
+    return [min(those, key=lambda one: one.rss_bytes) for those in stretches.values()]
 
 
 async def _watched(
