@@ -1,5 +1,6 @@
 """What a search keeps of records: little, and never what is out of date."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,15 @@ def test_a_neighbour_is_decoded_when_somebody_looks_into_it() -> None:
     assert kept.evidences == plain.evidences == 1
     assert kept == plain
     assert kept != Neighbour(0.4, one)
+
+
+def test_the_text_that_is_kept_takes_no_more_memory_than_its_length() -> None:
+    one = record()
+    tracemalloc.start()
+    try:
+        before_bytes, _ = tracemalloc.get_traced_memory()
+        texts = [one.to_json() for _ in range(100)]
+        after_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after_bytes - before_bytes < 1.2 * sum(map(len, texts)) + 10_000
