@@ -318,12 +318,12 @@ def connections(wanted: int) -> Generator[int]:
 
 
 async def _ended(reader: asyncio.StreamReader, status: int | None = None) -> bool:
-    """Whether it ended, after this reply or without any."""
+    """Whether it ended, after this reply or without any; who was still sending may miss it."""
     async with asyncio.timeout(10):
         try:
             left = await reader.read()
             return left.startswith(b"HTTP/1.1 %d " % status) if status else left == b""
-        except ConnectionResetError:
+        except ConnectionError:
             return True
 
 

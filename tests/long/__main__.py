@@ -1,4 +1,4 @@
-"""Runs the long tests, `python -m tests.long`: each part in a process of its own, then one table.
+"""Runs the long tests, `python -m tests.long`: each part in a process, two at once, then a table.
 
 A part is a module in this folder. Its docstring says in one sentence what it shows; its
 `run(*, scale)` gives figures, or raises AssertionError where a promise was broken. Scale 1 is the
@@ -15,6 +15,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from rich.table import Table
 FOLDER = Path(__file__).parent
 BROKEN = 1
 SIGN_OF_LIFE_S = 60.0
+AT_ONCE = 2
+LONGEST = "soak"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.list:
         console.print(_list(parts_found()))
         return 0
-    outcomes = [_run(part, given.scale, console) for part in given.parts or parts_found()]
+    # The longest first, and beside it the others one after the other.
+    parts = sorted(given.parts or parts_found(), key=lambda part: part != LONGEST)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        outcomes = list(pool.map(lambda part: _run(part, given.scale, console), parts))
     console.print(_table(outcomes))
     if given.json is not None:
         given.json.write_text(json.dumps([asdict(each) for each in outcomes], indent=1) + "\n")
