@@ -111,6 +111,7 @@ class Transmission:
             raise
         finally:
             self._submit(run)  # synchronous: an `await` here is lost when the client leaves
+            run.failures.clear()  # by their frames they lead back here: else this stays for long
 
     async def look(self, order: Order) -> tuple[Record, Context]:
         """What is known of a request before anything ran; nothing is asked, and nothing is kept."""

@@ -89,7 +89,8 @@ class Exchange:
                                     answered()
                                 yield chunk
                 except UpstreamError as exc:
-                    await turns.failed(exc, began=began)
+                    if not await turns.another(exc, began=began):
+                        raise
                 else:
                     return
 
@@ -109,7 +110,8 @@ class Exchange:
                         answered()
                         yield answer
             except UpstreamError as exc:
-                await turns.failed(exc, began=began)
+                if not await turns.another(exc, began=began):
+                    raise
             else:
                 return
 
@@ -142,32 +144,38 @@ class _Turns:
         self._meter.called(chosen.name)
         return chosen
 
-    async def failed(self, exc: UpstreamError, *, began: bool) -> None:
-        """Find out who is next, and wait for the turn. Errors: the failure, where nobody is."""
+    async def another(self, exc: UpstreamError, *, began: bool) -> bool:
+        """After this failure: whether there is another turn, which it waits for.
+
+        The failure is raised again by who caught it: from here, it would lead to a frame that leads
+        to it, and all that the request has held would stay until the garbage collector comes.
+        """
         asked = self._asked
         assert asked is not None  # noqa: S101 - nobody else can have failed
         self._meter.failed(asked.name, type(exc).code)
         if began or isinstance(exc, UpstreamRejectedError):
-            raise exc
+            return False
         if isinstance(exc, UpstreamStaleError) and not self.fresh:
             # Nothing was asked of it yet, and it has just answered before: this is no load.
             self._again, self.fresh, self._retried = asked, True, True
         elif any(line.breaker.admits for line in self._waiting):
             self._meter.failed_over(asked.name)
             self.fresh = False
-            return
-        else:
-            await self._retry(asked, exc)
+            return True
+        elif not await self._retry(asked, exc):
+            return False
         self._meter.retried(asked.name)
+        return True
 
-    async def _retry(self, asked: Line, exc: UpstreamError) -> None:
+    async def _retry(self, asked: Line, exc: UpstreamError) -> bool:
         wait_s = None if self._retried else self._budget.withdraw(exc)
         if wait_s is None:
-            raise exc
+            return False
         await asyncio.sleep(wait_s)
         if not asked.breaker.admits:
-            raise exc
+            return False
         self._again, self._retried = asked, True
+        return True
 
     def _next(self) -> Line:
         downs: list[UpstreamDownError] = []
