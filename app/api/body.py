@@ -73,9 +73,11 @@ async def while_here(
             finally:
                 for other in others:
                     other.cancel()
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as exc:
         if not gone or task.cancelling() > cancelling + 1:
             raise
+        # A task group's frame, to which it leads, leads to it: all of the request would stay.
+        exc.__traceback__ = None
     finally:
         if gone:
             task.uncancel()

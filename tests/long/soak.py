@@ -1,4 +1,4 @@
-"""45 minutes of requests, 5 % of calls failing, 2 % of clients leaving: nothing grows or is left.
+"""Half an hour of requests, 5 % of calls failing, 2 % of clients leaving: nothing grows or is left.
 
 The gateway is a process of its own, so that its memory is its own.
 """
@@ -24,8 +24,8 @@ from tests.support.faults import Act, Hop, breaks, fails, faulty_provider
 from tests.support.faulty_gateway import tiers
 from tests.support.gateway import chat, configuration
 
-SECONDS = 2700
-PER_S = 50
+SECONDS = 1800
+PER_S = 100
 AT_ONCE = 64
 KEPT_S = 130
 """Longer than an idle connection to a provider is kept: up to twice its 60 s."""
@@ -51,7 +51,7 @@ class Sample:
 
 
 def run(*, scale: float) -> dict[str, object]:
-    """At scale 1 for 45 minutes at 50 requests a second; less is shorter, not slower."""
+    """At scale 1 for half an hour at 100 requests a second; less is shorter, not slower."""
     logging.disable(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         return asyncio.run(_soak(Path(folder), SECONDS * scale))
@@ -93,7 +93,7 @@ async def _soak(folder: Path, for_s: float) -> dict[str, object]:
     }
     assert after.files <= before.files + 2, f"files were left open: {told}"
     # Of a shorter run the slope is noise, and what fills is its growth.
-    assert for_s < 0.9 * SECONDS or per_ten_minutes_mib <= SLOPE_MIB, f"memory grows: {told}"
+    assert for_s < 0.7 * SECONDS or per_ten_minutes_mib <= SLOPE_MIB, f"memory grows: {told}"
     return told
 
 
