@@ -105,7 +105,7 @@ async def test_their_number_is_looked_at_often_and_their_age_now_and_then(tmp_pa
     angles_deg = [float(angle) * 6 for angle in range(20)]
     keep = Keep(days=4.5, per_tenant=10)
     kept = kept_so(
-        tmp_path, keep, angles_deg, old_every_s=0.5, unlearn=lambda: relearned.append(None)
+        tmp_path, keep, angles_deg, old_every_s=2.0, unlearn=lambda: relearned.append(None)
     )
     async with kept as (retention, store, ids):
 
@@ -116,7 +116,7 @@ async def test_their_number_is_looked_at_often_and_their_age_now_and_then(tmp_pa
             looking = tasks.create_task(retention.run())
             await until(lambda: only(10))
             assert not relearned  # what was learned of them fades, and nobody asked to erase it
-            await until(lambda: only(5))
+            await until(lambda: only(5), 20)
             assert relearned == [None]
             looking.cancel()
 
