@@ -24,6 +24,8 @@ READ_AT_ONCE = 32
 ERASED_AT_ONCE = 256
 LOOKED_AT = 4
 """For each record that is to go, how many of the oldest are looked at for near-duplicates."""
+THINNED = 256
+"""For so many at a time: each look is a search, and records may come faster than that goes."""
 ALIKE = 8
 
 
@@ -44,6 +46,7 @@ class Retention:
         keep: Keep,
         every_s: float = EVERY_S,
         old_every_s: float = OLD_EVERY_S,
+        thinned: int = THINNED,
     ) -> None:
         self._archive = archive
         self._store = store
@@ -52,6 +55,7 @@ class Retention:
         self._keep = keep
         self._every_s = every_s
         self._old_every_s = old_every_s
+        self._thinned = thinned
 
     async def run(self) -> None:
         """Look after all tenants now and then, until cancelled; never raises."""
@@ -99,16 +103,18 @@ class Retention:
         oldest: list[str] = []
         seen: set[str] = set()
         since_s = -inf
-        while len(repeated) < excess and len(seen) < LOOKED_AT * excess:
+        looked_at = LOOKED_AT * min(excess, self._thinned)
+        while len(repeated) < excess and len(seen) < max(excess, looked_at):
             started_s = time.monotonic()
             wanted = Wanted(tenant, since_s=None if since_s == -inf else since_s)
             rows = await self._store.by_time(
                 wanted, newest_first=False, limit=READ_AT_ONCE, vectors=True
             )
             new = [row for row in rows if row.id not in seen]
-            seen |= {row.id for row in new}
             for row in new:
-                (repeated if await self._is_repeated(row, tenant) else oldest).append(row.id)
+                seen.add(row.id)
+                again = len(seen) <= looked_at and await self._is_repeated(row, tenant)
+                (repeated if again else oldest).append(row.id)
             if len(rows) < READ_AT_ONCE:
                 break
             times_s = [row.record.time_s for row in rows if row.record is not None]

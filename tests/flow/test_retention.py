@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.archive import Archive
-from app.retention import DAY_S, Retention
+from app.retention import DAY_S, THINNED, Retention
 from app.settings import Keep
 from app.store import EdgeStore, Outbox
 from tests.support.records import DIMENSION, delivered, direction, found, record, running, until
@@ -36,6 +36,7 @@ async def kept_so(
     tenant: str = "local",
     *,
     old_every_s: float = 3600.0,
+    thinned: int = THINNED,
     unlearn: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[tuple[Retention, EdgeStore, list[str]]]:
     """Records of these directions, a day apart, the last one from now; and who looks after them."""
@@ -57,6 +58,7 @@ async def kept_so(
             keep=keep,
             every_s=0.01,
             old_every_s=old_every_s,
+            thinned=thinned,
         )
         yield retention, store, ids
     await store.close()
@@ -75,6 +77,16 @@ async def test_of_too_many_near_duplicates_go_before_older_ones(tmp_path: Path) 
     async with kept_so(tmp_path, keep, [0, 30, 60, 30.5, 60.5, 90]) as (retention, store, ids):
         assert await retention.tidy("local") == 2
         assert set(await found(store)) == {ids[0], ids[3], ids[4], ids[5]}
+
+
+@pytest.mark.parametrize(("thinned", "gone"), [(THINNED, {0, 5}), (1, {0, 1})])
+async def test_where_many_must_go_only_the_first_are_looked_at_for_near_duplicates(
+    tmp_path: Path, thinned: int, gone: set[int]
+) -> None:
+    keep, angles_deg = Keep(days=None, per_tenant=6), [0, 20, 40, 60, 80, 100, 0.5, 100.5]
+    async with kept_so(tmp_path, keep, angles_deg, thinned=thinned) as (retention, store, ids):
+        assert await retention.tidy("local") == 2
+        assert set(ids) - set(await found(store)) == {ids[at] for at in gone}
 
 
 async def test_without_near_duplicates_the_oldest_go(tmp_path: Path) -> None:
