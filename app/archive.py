@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from app.errors import RequestError
-from app.recorder import Recorder
+from app.recorder import DELIVERY_S, Recorder
 from app.records import Record, Vector
 from app.store.outbox import Outbox
 from app.store.protocol import RecordStore, is_point_id
@@ -172,18 +172,20 @@ class Archive:
             if start is None:
                 return
 
-    async def erase_named(self, ids: Sequence[str], tenant: str) -> int:
+    async def erase_named(
+        self, ids: Sequence[str], tenant: str, *, limit_s: float = DELIVERY_S
+    ) -> int:
         """Erase these; how many that were. What was learned of them stays, and fades.
 
-        Errors: OutboxError, StoreDownError.
+        Errors: OutboxError, StoreDownError; also where it takes longer than `limit_s`.
         """
         if ids:
             try:
-                await self._recorder.erase(ids, tenant=tenant)
+                await self._recorder.erase(ids, tenant=tenant, limit_s=limit_s)
             finally:
                 self._forget(tenant, ids)
             if self._beside is not None:
-                await self._beside.erase_named(ids, tenant)
+                await self._beside.erase_named(ids, tenant, limit_s=limit_s)
         return len(ids)
 
     async def _named(self, record_id: str, tenant: str) -> Record:

@@ -145,7 +145,7 @@ class Recorder:
             if await self._delivery.turn() == "failed":
                 raise StoreDownError(f"the record store is behind: {self.trouble}")
 
-    async def erase(self, ids: Sequence[str], *, tenant: str) -> None:
+    async def erase(self, ids: Sequence[str], *, tenant: str, limit_s: float = DELIVERY_S) -> None:
         """Erase these records in the outbox, where it also stands from now on, and the store.
 
         Errors: OutboxError, nothing is erased; StoreDownError, the store follows later.
@@ -153,7 +153,7 @@ class Recorder:
         async with self._delivery.busy:
             self._outbox.erase(ids, tenant=tenant)
             self._delivery.erased(ids)
-        await self.deliver()
+        await self.deliver(limit_s=limit_s)
 
     async def tidy(self) -> None:
         """Drop what the store has held for long enough, once synced; restore what it has lost.

@@ -22,9 +22,11 @@ EXCESS_SHARE = 0.01
 """Of those that are kept: so many more are there before some are erased."""
 READ_AT_ONCE = 32
 ERASED_AT_ONCE = 256
+PATIENCE_S = 60.0
+"""Nobody waits for it, and where the store is slow it is needed most."""
 LOOKED_AT = 4
 """For each record that is to go, how many of the oldest are looked at for near-duplicates."""
-THINNED = 256
+THINNED = 32
 """For so many at a time: each look is a search, and records may come faster than that goes."""
 ALIKE = 8
 
@@ -92,35 +94,42 @@ class Retention:
         if self._keep.per_tenant is not None:
             excess = await self._store.count(tenant) - self._keep.per_tenant
             if excess > 0:
-                erased += await self._erase(await self._dispensable(tenant, excess), tenant)
+                erased += await self._erase_excess(tenant, excess)
         if erased:
             logger.info("old records are erased", extra={"tenant": tenant, "records": erased})
         return erased
 
-    async def _dispensable(self, tenant: str, excess: int) -> list[str]:
-        """The ids of so many records, those that will be missed least."""
+    async def _erase_excess(self, tenant: str, excess: int) -> int:
+        """Erase so many records, those that will be missed least; how many that were."""
+        repeated = await self._repeated(tenant, LOOKED_AT * min(excess, self._thinned))
+        erased = await self._erase(repeated[:excess], tenant)
+        while erased < excess:
+            portion = min(ERASED_AT_ONCE, excess - erased)
+            ids = await self._store.oldest(tenant, limit=portion)
+            if not ids:
+                break
+            erased += await self._erase(ids, tenant)
+        return erased
+
+    async def _repeated(self, tenant: str, looked_at: int) -> list[str]:
+        """Of so many of the oldest records, the ids of those that a newer one repeats."""
         repeated: list[str] = []
-        oldest: list[str] = []
         seen: set[str] = set()
         since_s = -inf
-        looked_at = LOOKED_AT * min(excess, self._thinned)
-        while len(repeated) < excess and len(seen) < max(excess, looked_at):
+        while len(seen) < looked_at:
             started_s = time.monotonic()
             wanted = Wanted(tenant, since_s=None if since_s == -inf else since_s)
-            rows = await self._store.by_time(
-                wanted, newest_first=False, limit=READ_AT_ONCE, vectors=True
-            )
-            new = [row for row in rows if row.id not in seen]
-            for row in new:
-                seen.add(row.id)
-                again = len(seen) <= looked_at and await self._is_repeated(row, tenant)
-                (repeated if again else oldest).append(row.id)
-            if len(rows) < READ_AT_ONCE:
+            limit = min(READ_AT_ONCE, looked_at)
+            rows = await self._store.by_time(wanted, newest_first=False, limit=limit, vectors=True)
+            new = [row for row in rows if row.id not in seen][: looked_at - len(seen)]
+            seen.update(row.id for row in new)
+            repeated += [row.id for row in new if await self._is_repeated(row, tenant)]
+            if len(rows) < limit:
                 break
             times_s = [row.record.time_s for row in rows if row.record is not None]
             since_s = max(times_s, default=since_s) if new else nextafter(since_s, inf)
             await asyncio.sleep(time.monotonic() - started_s)  # as long for requests
-        return [*repeated, *oldest][:excess]
+        return repeated
 
     async def _is_repeated(self, row: Stored, tenant: str) -> bool:
         """Whether a newer record of the same task is about nearly the same question."""
@@ -140,6 +149,7 @@ class Retention:
 
     async def _erase(self, ids: list[str], tenant: str) -> int:
         for begun in range(0, len(ids), ERASED_AT_ONCE):
-            await self._archive.erase_named(ids[begun : begun + ERASED_AT_ONCE], tenant)
+            some = ids[begun : begun + ERASED_AT_ONCE]
+            await self._archive.erase_named(some, tenant, limit_s=PATIENCE_S)
             await asyncio.sleep(0)
         return len(ids)

@@ -123,7 +123,8 @@ class Nearby:
         ladder, names = context.ladder, context.ladder.names
         ledger = self.learner.ledger(whose(context))
         rates = tuple(ledger.all_rates(tier) for tier in names)
-        near = self._near(context, names, ledger.changed_s)
+        read = [self._read(neighbour, names) for neighbour in context.neighbours]
+        near = _near(context, names, ledger.changed_s, read)
         estimates = _estimates(ladder, ledger, rates, near)
         mean_usd = mean_costs_usd(context, ledger)
         judges = [self.judge(ladder, tier) for tier in names]
@@ -150,29 +151,10 @@ class Nearby:
             compare_usd=ledger.compare_cost_usd(COMPARING * mean_usd[0]),
             top_usd=mean_usd[-1],
             errors=[ledger.error_bound(tier) for tier in names],
-            comparable=self._comparable(context.neighbours, names),
+            # Whether most of their answers are; the first requests say so, having none.
+            comparable=2 * sum([one.comparable for one in read])
+            >= sum([one.answers for one in read]),
         )
-
-    def _near(
-        self,
-        context: Context,
-        names: tuple[str, ...],
-        changed_s: Mapping[str, float],
-    ) -> Facts:
-        """What the neighbours say in sum, each by its similarity; little of a tier that changed."""
-        neighbours = context.neighbours
-        weights = similar_weights(neighbours, context.principal)
-        if not len(weights):
-            return np.zeros((len(names), COLUMNS))
-        facts = np.array([self._read(n, names).facts for n in neighbours])
-        if not changed_s:
-            summed: Facts = np.tensordot(weights, facts, axes=1)
-            return summed
-        times_s = np.array([n.time_s for n in neighbours])
-        changes_s = np.array([changed_s.get(tier, -inf) for tier in names])
-        counts = np.where(times_s[:, None] < changes_s, CHANGE_DISCOUNT, 1.0) * weights[:, None]
-        counted: Facts = np.einsum("nt,ntc->tc", counts, facts)
-        return counted
 
     def _read(self, neighbour: Neighbour, names: tuple[str, ...]) -> _Read:
         """What its record says, read again only where evidence came in."""
@@ -191,10 +173,27 @@ class Nearby:
             self._kept.popitem(last=False)
         return read
 
-    def _comparable(self, neighbours: Sequence[Neighbour], names: tuple[str, ...]) -> bool:
-        """Whether most of their answers can be; the first requests say so, having none."""
-        read = [self._read(neighbour, names) for neighbour in neighbours]
-        return 2 * sum(one.comparable for one in read) >= sum(one.answers for one in read)
+
+def _near(
+    context: Context,
+    names: tuple[str, ...],
+    changed_s: Mapping[str, float],
+    read: Sequence[_Read],
+) -> Facts:
+    """What the neighbours say in sum, each by its similarity; little of a tier that changed."""
+    neighbours = context.neighbours
+    weights = similar_weights(neighbours, context.principal)
+    if not len(weights):
+        return np.zeros((len(names), COLUMNS))
+    facts = np.concatenate([one.facts for one in read]).reshape(len(read), -1)
+    if not changed_s:
+        summed: Facts = (weights @ facts).reshape(len(names), COLUMNS)
+        return summed
+    times_s = np.array([n.time_s for n in neighbours])
+    changes_s = np.array([changed_s.get(tier, -inf) for tier in names])
+    counts = np.where(times_s[:, None] < changes_s, CHANGE_DISCOUNT, 1.0) * weights[:, None]
+    counted: Facts = np.einsum("nt,ntc->tc", counts, facts.reshape(len(read), len(names), COLUMNS))
+    return counted
 
 
 def _compare(record: Record, believed: Mapping[str, float], ledger: Ledger) -> None:

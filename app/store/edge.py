@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from anyio import move_on_after, to_thread
-from qdrant_edge import CountRequest, EdgeShard, UpdateOperation
+from qdrant_edge import EdgeShard, UpdateOperation
 
 from app.errors import StoreDownError, StoreError
 from app.neighbours import Neighbour
@@ -26,6 +26,8 @@ from app.store.engine import (
     flush_shard,
     latest,
     load_shard,
+    oldest,
+    scroll,
     updates_of,
 )
 from app.store.generations import Generations, size_bytes
@@ -106,24 +108,25 @@ class EdgeStore:
         return record_of(points[0].payload, tenant=tenant) if points else None
 
     async def last_in_conversation(self, conversation: str, *, tenant: str) -> Record | None:
-        with engine_errors("find a conversation"):
-            points, _ = self._open_shard().scroll(latest(conversation, tenant=tenant))
+        points, _ = scroll(self._open_shard(), latest(conversation, tenant=tenant))
         return record_of(points[0].payload, tenant=tenant) if points else None
 
     async def by_time(
         self, wanted: Wanted, *, newest_first: bool, limit: int, vectors: bool = False
     ) -> list[Stored]:
-        with engine_errors("list records"):
-            request = by_time(wanted, newest_first=newest_first, limit=limit, vectors=vectors)
-            points, _ = self._open_shard().scroll(request)
+        request = by_time(wanted, newest_first=newest_first, limit=limit, vectors=vectors)
+        points, _ = scroll(self._open_shard(), request)
         return [stored_of(p.id, p.payload, p.vector, tenant=wanted.tenant) for p in points]
+
+    async def oldest(self, tenant: str, *, limit: int) -> list[str]:
+        points, _ = scroll(self._open_shard(), oldest(tenant, limit=limit))
+        return [str(point.id) for point in points]
 
     async def scan(
         self, wanted: Wanted, *, start: str | None, limit: int, vectors: bool = False
     ) -> tuple[list[Stored], str | None]:
-        with engine_errors("scan records"):
-            request = by_id(wanted, start=start, limit=limit, vectors=vectors)
-            points, following = self._open_shard().scroll(request)
+        request = by_id(wanted, start=start, limit=limit, vectors=vectors)
+        points, following = scroll(self._open_shard(), request)
         rows = [stored_of(p.id, p.payload, p.vector, tenant=wanted.tenant) for p in points]
         return rows, None if following is None else str(following)
 
@@ -270,11 +273,11 @@ class EdgeStore:
                 source = unfinished.with_suffix(".source")
             shutil.copytree(current, source or unfinished, dirs_exist_ok=True)
             self._since_copy, self._erases_since_copy = deque(), False
-            return unfinished, source, shard.count(CountRequest())
+            return unfinished, source, shard.count(counted(None, exact=True))
 
     def _loaded(self, generation: Path, records: int) -> EdgeShard:
         shard = load_shard(generation, self._dimension)
-        if shard.count(CountRequest()) != records:
+        if shard.count(counted(None, exact=True)) != records:
             raise StoreError(f"the copy has not all of the {records} records")
         return shard
 

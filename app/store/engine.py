@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 from qdrant_edge import (
     CountRequest,
@@ -28,6 +29,7 @@ from qdrant_edge import (
     UpdateMode,
     UpdateOperation,
 )
+from qdrant_edge import Record as Row
 
 from app.errors import StoreError, StoreMismatchError
 from app.records import Vector
@@ -145,6 +147,16 @@ def by_time(wanted: Wanted, *, newest_first: bool, limit: int, vectors: bool) ->
     )
 
 
+def oldest(tenant: str, *, limit: int) -> ScrollRequest:
+    """Ask for the tenant's oldest points, without what is in them."""
+    return ScrollRequest(
+        limit=limit,
+        filter=Filter(must=[_is("tenant", tenant)]),
+        order_by=OrderBy("time_s", Direction.Asc),
+        with_payload=False,
+    )
+
+
 def by_id(wanted: Wanted, *, start: str | None, limit: int, vectors: bool) -> ScrollRequest:
     """Ask for the wanted points from this id on."""
     return ScrollRequest(
@@ -160,6 +172,12 @@ def counted(tenant: str | None, *, exact: bool) -> CountRequest:
     """Count this tenant's points, or all of them."""
     whose = Filter(must=[_is("tenant", tenant)]) if tenant else None
     return CountRequest(exact=exact, filter=whose)
+
+
+def scroll(shard: EdgeShard, request: ScrollRequest) -> tuple[list[Row], int | UUID | str | None]:
+    """What is asked for, and the id where to go on. Errors: StoreError."""
+    with engine_errors("list records"):
+        return shard.scroll(request)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from app.errors import StoreError
-from app.neighbours import Neighbour, fits
+from app.neighbours import Kept, Neighbour, fits
 from app.records import Evidence, Record, Vector, record_from_json, record_from_payload
 from app.store.protocol import VECTOR_NAME, Insert, Note, evidence_from_json, is_point_id
 from app.store.wanted import Stored
@@ -131,6 +131,18 @@ def record_in(payload: object) -> Record | None:
         except ValidationError:
             return None
     return record
+
+
+def kept_of(payload: object) -> Kept | None:
+    """The record in a row, as it is kept to be found again; None as in `record_in`."""
+    record = record_in(payload)
+    if record is None:
+        return None
+    match payload:
+        case {"record": str(text), "evidence": {**added}} if not added:
+            return Kept.of(record, text.encode())
+        case _:
+            return Kept.of(record, record.to_json())
 
 
 _CERTAIN = ("tenant", "principal", "embedder")

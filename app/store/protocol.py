@@ -115,6 +115,10 @@ class RecordStore(Protocol):
         """The wanted rows in order of their times; of equal times, in any order."""
         ...
 
+    async def oldest(self, tenant: str, *, limit: int) -> list[str]:
+        """The ids of this tenant's oldest records, oldest first; nothing else of them is read."""
+        ...
+
     async def scan(
         self, wanted: Wanted, *, start: str | None, limit: int, vectors: bool = False
     ) -> tuple[list[Stored], str | None]:

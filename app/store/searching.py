@@ -11,9 +11,9 @@ import orjson
 from qdrant_edge import EdgeShard, FacetRequest
 
 from app.neighbours import Kept, Neighbour, fits
-from app.records import Record, Vector
+from app.records import Vector
 from app.store.engine import engine_errors, nearest
-from app.store.payloads import record_in, vector_of
+from app.store.payloads import kept_of, vector_of
 from app.store.protocol import Insert, Operation
 
 PointId: TypeAlias = int | UUID | str
@@ -89,33 +89,33 @@ class Searching:
             points = shard.query(nearest(vector, words=asked, limit=limit, vectors=vectors))
             numbers = [_number(point.id) for point in points]
             kept, writes = self._known(numbers)
-            missing = [p.id for p, n in zip(points, numbers, strict=True) if n not in kept]
+            missing = [p.id for p, row in zip(points, kept, strict=True) if row is None]
             read = _read(shard, missing)
         self._keep(read, writes)
         found = []
-        for point, number in zip(points, numbers, strict=True):
-            row = kept.get(number) or read.get(number)
+        for point, number, known in zip(points, numbers, kept, strict=True):
+            row = known or read.get(number)
             if row is None or not fits(row, words):
                 self._refused()
                 continue
-            found.append(Neighbour(point.score, row, vector_of(point.vector)))
+            found.append(Neighbour(point.score, row, vector_of(point.vector) if vectors else None))
         return found
 
-    def _known(self, numbers: Sequence[Number]) -> tuple[dict[Number, Kept], int]:
-        """Those of these that are kept, and how many writes there have been."""
+    def _known(self, numbers: Sequence[Number]) -> tuple[list[Kept | None], int]:
+        """What is kept of each of these, and how many writes there have been."""
         with self._guard:
-            known = {n: kept for n in numbers if (kept := self._kept.get(n)) is not None}
-            for number in known:
-                self._kept.move_to_end(number)
+            known = [self._kept.get(number) for number in numbers]
+            for number, row in zip(numbers, known, strict=True):
+                if row is not None:
+                    self._kept.move_to_end(number)
             return known, self._writes
 
-    def _keep(self, records: Mapping[Number, Record | None], writes: int) -> None:
+    def _keep(self, read: Mapping[Number, Kept], writes: int) -> None:
         """Keep them, unless something was written since: it may have been read too early."""
-        kept = {number: Kept.of(record) for number, record in records.items() if record}
         with self._guard:
             if writes != self._writes:
                 return
-            for number, row in kept.items():
+            for number, row in read.items():
                 self._kept[number] = row
                 self.kept_bytes += _size_bytes(row)
             while self.kept_bytes > self._most_bytes:
@@ -127,12 +127,13 @@ class Searching:
             self.kept_bytes -= _size_bytes(row)
 
 
-def _read(shard: EdgeShard, ids: list[PointId]) -> dict[Number, Record | None]:
-    """These records, None for rows that are none."""
+def _read(shard: EdgeShard, ids: list[PointId]) -> dict[Number, Kept]:
+    """These rows, those that are records."""
     if not ids:
         return {}
     rows = shard.retrieve(ids, with_payload=True, with_vector=False)
-    return {_number(row.id): record_in(row.payload) for row in rows}
+    read = {_number(row.id): kept_of(row.payload) for row in rows}
+    return {number: kept for number, kept in read.items() if kept is not None}
 
 
 def _number(point_id: PointId) -> Number:

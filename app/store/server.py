@@ -159,6 +159,17 @@ class ServerStore:
             )
         return [stored_of(p.id, p.payload, p.vector, tenant=wanted.tenant) for p in points]
 
+    async def oldest(self, tenant: str, *, limit: int) -> list[str]:
+        async with self._asking("list records", WRITE_TIMEOUT_S):
+            points, _ = await self._client.scroll(
+                self._collection,
+                scroll_filter=filter_of(Wanted(tenant)),
+                order_by=models.OrderBy(key="time_s", direction=models.Direction.ASC),
+                limit=limit,
+                with_payload=False,
+            )
+        return [str(point.id) for point in points]
+
     async def scan(
         self, wanted: Wanted, *, start: str | None, limit: int, vectors: bool = False
     ) -> tuple[list[Stored], str | None]:

@@ -411,6 +411,18 @@ async def test_records_are_listed_by_their_times(stores: Stores) -> None:
         assert all(row.vector == pytest.approx(direction(1), abs=1e-6) for row in rows)
 
 
+async def test_the_oldest_of_a_tenant_are_named_oldest_first(stores: Stores) -> None:
+    kept = [record(time_s=1e9 + number / 8) for number in (3, 1, 4, 0, 2)]
+    theirs = record(tenant="other", time_s=1e9 - 1)
+    async with stores.open() as store:
+        await store.write([insert(each, direction(1)) for each in (*kept, theirs)])
+        oldest = sorted(kept, key=lambda each: each.time_s)[:3]
+        assert await store.oldest("local", limit=3) == [each.id for each in oldest]
+        await store.write([Delete(oldest[0].id, "local")])
+        assert await store.oldest("local", limit=1) == [oldest[1].id]
+        assert await store.oldest("nobody", limit=1) == []
+
+
 async def test_a_scan_gives_every_row_once_with_its_vector(stores: Stores) -> None:
     kept = [record() for _ in range(25)]
     junk = Insert(new_id(), "local", orjson.dumps({"tenant": "local", "time_s": 1.0}), None)

@@ -67,6 +67,10 @@ class ScriptedStore:
         found = sorted(self._wanted(wanted), key=lambda record: record.time_s, reverse=newest_first)
         return [Stored(record.id, record) for record in found[:limit]]
 
+    async def oldest(self, tenant: str, *, limit: int) -> list[str]:
+        rows = await self.by_time(Wanted(tenant), newest_first=False, limit=limit)
+        return [row.id for row in rows]
+
     async def scan(
         self, wanted: Wanted, *, start: str | None, limit: int, vectors: bool = False
     ) -> tuple[list[Stored], str | None]:

@@ -64,7 +64,7 @@ def test_what_is_kept_is_told_of_evidence_that_comes_in(shard: EdgeShard) -> Non
 def test_a_neighbour_is_decoded_when_somebody_looks_into_it() -> None:
     one = record(principal="me")
     one.evidence["0a"] = evidence()
-    plain, kept = Neighbour(0.5, one), Neighbour(0.5, Kept.of(one))
+    plain, kept = Neighbour(0.5, one), Neighbour(0.5, Kept.of(one, one.to_json()))
     assert (kept.id, kept.principal, kept.time_s) == (plain.id, "me", plain.time_s)
     assert kept.evidences == plain.evidences == 1
     assert kept == plain
