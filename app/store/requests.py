@@ -1,6 +1,7 @@
 """What a Qdrant server is asked: indexes, conditions, updates."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 from qdrant_client import models
 
@@ -40,6 +41,21 @@ def filter_of(wanted: Wanted) -> models.Filter:
         times = models.Range(gte=wanted.since_s, lt=wanted.before_s)
         must.append(models.FieldCondition(key="time_s", range=times))
     return models.Filter(must=must)
+
+
+class InTime(TypedDict):
+    """Which points of a scroll, in what order, and how many."""
+
+    scroll_filter: models.Filter
+    order_by: models.OrderBy
+    limit: int
+
+
+def in_time(wanted: Wanted, *, newest_first: bool, limit: int) -> InTime:
+    """The wanted points, in order of their times."""
+    direction = models.Direction.DESC if newest_first else models.Direction.ASC
+    order_by = models.OrderBy(key="time_s", direction=direction)
+    return InTime(scroll_filter=filter_of(wanted), order_by=order_by, limit=limit)
 
 
 def these(ids: Sequence[str], *, tenant: str) -> models.FilterSelector:

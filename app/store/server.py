@@ -27,7 +27,7 @@ from app.store.protocol import (
     stages_of,
 )
 from app.store.read_breaker import ReadBreaker
-from app.store.requests import INDEXES, RECORDS, addition, filter_of, these, words_of
+from app.store.requests import INDEXES, RECORDS, addition, filter_of, in_time, these, words_of
 from app.store.wanted import ANY, Sought, Stored, Wanted
 from app.store.watermark import Watermark
 
@@ -131,15 +131,11 @@ class ServerStore:
         return record_of(points[0].payload, tenant=tenant) if points else None
 
     async def last_in_conversation(self, conversation: str, *, tenant: str) -> Record | None:
-        wanted = models.Filter(must=words_of({"tenant": tenant, "conversation": conversation}))
+        wanted = Wanted(tenant, conversation=conversation)
         points, _ = await self._read(
             "find a conversation",
             lambda: self._client.scroll(
-                self._collection,
-                scroll_filter=wanted,
-                order_by=models.OrderBy(key="time_s", direction=models.Direction.DESC),
-                limit=1,
-                with_payload=True,
+                self._collection, **in_time(wanted, newest_first=True, limit=1), with_payload=True
             ),
         )
         return record_of(points[0].payload, tenant=tenant) if points else None
@@ -147,27 +143,17 @@ class ServerStore:
     async def by_time(
         self, wanted: Wanted, *, newest_first: bool, limit: int, vectors: bool = False
     ) -> list[Stored]:
-        direction = models.Direction.DESC if newest_first else models.Direction.ASC
         async with self._asking("list records", WRITE_TIMEOUT_S):
+            asked = in_time(wanted, newest_first=newest_first, limit=limit)
             points, _ = await self._client.scroll(
-                self._collection,
-                scroll_filter=filter_of(wanted),
-                order_by=models.OrderBy(key="time_s", direction=direction),
-                limit=limit,
-                with_payload=True,
-                with_vectors=vectors,
+                self._collection, **asked, with_payload=True, with_vectors=vectors
             )
         return [stored_of(p.id, p.payload, p.vector, tenant=wanted.tenant) for p in points]
 
     async def oldest(self, tenant: str, *, limit: int) -> list[str]:
         async with self._asking("list records", WRITE_TIMEOUT_S):
-            points, _ = await self._client.scroll(
-                self._collection,
-                scroll_filter=filter_of(Wanted(tenant)),
-                order_by=models.OrderBy(key="time_s", direction=models.Direction.ASC),
-                limit=limit,
-                with_payload=False,
-            )
+            asked = in_time(Wanted(tenant), newest_first=False, limit=limit)
+            points, _ = await self._client.scroll(self._collection, **asked, with_payload=False)
         return [str(point.id) for point in points]
 
     async def scan(
