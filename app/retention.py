@@ -119,12 +119,13 @@ class Retention:
         while len(seen) < looked_at:
             started_s = time.monotonic()
             wanted = Wanted(tenant, since_s=None if since_s == -inf else since_s)
-            limit = min(READ_AT_ONCE, looked_at)
-            rows = await self._store.by_time(wanted, newest_first=False, limit=limit, vectors=True)
+            rows = await self._store.by_time(
+                wanted, newest_first=False, limit=READ_AT_ONCE, vectors=True
+            )
             new = [row for row in rows if row.id not in seen][: looked_at - len(seen)]
             seen.update(row.id for row in new)
             repeated += [row.id for row in new if await self._is_repeated(row, tenant)]
-            if len(rows) < limit:
+            if len(rows) < READ_AT_ONCE:
                 break
             times_s = [row.record.time_s for row in rows if row.record is not None]
             since_s = max(times_s, default=since_s) if new else nextafter(since_s, inf)
