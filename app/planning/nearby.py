@@ -41,7 +41,7 @@ COMPARING = 2.0
 DEARER = 4.0
 """How much dearer than the tier below one of unknown price is taken to be."""
 CHEAPEST_USD = 1e-4
-FACTS_KEPT = 50_000
+FACTS_KEPT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
