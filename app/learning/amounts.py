@@ -45,7 +45,6 @@ class Bill:
 def amounts_of(
     labels: Mapping[str, Label],
     judged: Iterable[Judged],
-    ruled: Iterable[tuple[str, bool]],
     audited: Iterable[tuple[str, float]],
     bill: Bill,
 ) -> Iterator[tuple[Key, Amount]]:
@@ -58,9 +57,6 @@ def amounts_of(
             yield ("valid", word), amount
             yield ("valid", word, one.tier), amount
             yield ("valid", word, one.tier, one.relation), amount
-    for tier, as_good in ruled:
-        yield ("as_good",), (float(as_good), 1.0)
-        yield ("as_good", tier), (float(as_good), 1.0)
     for tier, right in audited:
         yield ("audited", tier), (right, 1.0)
     yield from _paid(bill)

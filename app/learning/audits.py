@@ -127,10 +127,7 @@ def _lost(record: Record, served: Attempt, best: Attempt, ledger: Ledger) -> Amo
     same = served.final_answer is not None and served.final_answer == best.final_answer
     if same and not failed_check(served):
         return (0.0, 1.0)
-    labels = {
-        one.tier: one.label(ledger.rates(one.tier, one.relation), ledger.as_good(one.tier))
-        for one in taught(record)
-    }
+    labels = {one.tier: one.label(ledger.rates(one.tier, one.relation)) for one in taught(record)}
     mine, its = labels.get(served.tier), labels.get(best.tier)
     if its is None and served.tier in dict(ruled(record)):
         its = Label(LOWER_DISAGREES, 1.0)

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import orjson
 
 from app.learning.amounts import Label
-from app.learning.labels import AS_GOOD, Contested, is_refuted, judged_served, taught
+from app.learning.labels import AS_GOOD, HIGHER_DISAGREES, is_refuted, judged_served, taught
 from app.records import Record
 
 Fitness: TypeAlias = Literal["fit", "no_text", "unused", "lowest_tier", "refused", "unverified"]
@@ -45,9 +45,7 @@ def _is_right(record: Record) -> bool:
         match one.evidence:
             case Label(right, _) if right >= AS_GOOD:
                 return True
-            case Contested():
-                return False
-            case Label() if one.source != "comparison":
+            case Label(right, _) if right <= HIGHER_DISAGREES or one.source != "comparison":
                 return False
     # That a lower tier came to something else says little beside a judge's word.
     return bool(told) and judged_served(record) is True

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from app.learning.amounts import Bill, Label
 from app.learning.belief import RELATIONS
-from app.learning.labels import Contested, Opinion, Taught, lessons_of
+from app.learning.labels import Opinion, Taught, lessons_of
 from app.records import Attempt, Record, Usage, Verdict
 
 Facts: TypeAlias = npt.NDArray[np.float64]
@@ -21,8 +21,7 @@ class Fact(IntEnum):
 
     `RIGHT` is a label's weight times how likely it is right. The judges' words are counted apart
     by how the answer stood to others, as in `RELATIONS`: that there is one (`JUDGED`), that it was
-    valid (`VALID`), what undoes selection (`SHIFT`). `CONTESTED` are labels whose part of `RIGHT`
-    is still to come.
+    valid (`VALID`), what undoes selection (`SHIFT`).
     """
 
     WEIGHT = 0
@@ -30,17 +29,16 @@ class Fact(IntEnum):
     JUDGED = 2
     VALID = 5
     SHIFT = 8
-    CONTESTED = 11
-    ASKED = 12
-    ASKED_USD = 13
-    COUNTED = 14
-    INPUT_TOKENS = 15
-    OUTPUT_TOKENS = 16
-    VERDICTS = 17
-    VERDICTS_USD = 18
+    ASKED = 11
+    ASKED_USD = 12
+    COUNTED = 13
+    INPUT_TOKENS = 14
+    OUTPUT_TOKENS = 15
+    VERDICTS = 16
+    VERDICTS_USD = 17
 
 
-COLUMNS = 19
+COLUMNS = 18
 
 
 def facts_of(record: Record, names: Sequence[str], told: Sequence[Taught]) -> Facts:
@@ -64,10 +62,6 @@ def _note_label(row: npt.NDArray[np.float64], one: Taught) -> None:
         case Label(right, weight):
             row[Fact.WEIGHT] += weight
             row[Fact.RIGHT] += weight * (right + one.shift)
-        case Contested():
-            row[Fact.CONTESTED] += 1
-            row[Fact.WEIGHT] += 1
-            row[Fact.RIGHT] += one.shift
         case Opinion(valid, relation):
             at = RELATIONS.index(relation)
             row[Fact.JUDGED + at] += 1

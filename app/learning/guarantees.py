@@ -13,8 +13,8 @@ from math import inf
 
 from app.intervals import binomial_cdf, upper_bound
 from app.learning.belief import after_attempts, chance_right, joint
-from app.learning.labels import Contested, lessons_of, taught
-from app.learning.learner import FULL, USUAL_AS_GOOD, USUAL_RATES
+from app.learning.labels import lessons_of, taught
+from app.learning.learner import FULL, USUAL_RATES
 from app.records import Attempt, Estimate, Record
 
 logger = logging.getLogger(__name__)
@@ -194,10 +194,6 @@ def _found(record: Record) -> Iterator[tuple[str, bool]]:
     Unless an arbiter, or somebody who knows, has said otherwise. A judge's word is no audit.
     """
     for one in taught(record):
-        if one.source == "judge":
-            continue
-        if isinstance(one.evidence, Contested):
-            yield one.tier, True
-        else:
-            label = replace(one, shift=0.0).label(USUAL_RATES, USUAL_AS_GOOD)
+        if one.source != "judge":
+            label = replace(one, shift=0.0).label(USUAL_RATES)
             yield one.tier, label.right < 1 / 2

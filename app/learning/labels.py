@@ -11,7 +11,7 @@ from app.learning.amounts import Judged, Label
 from app.learning.belief import Rates, Relation, after_attempts, chance_right, joint, relation_of
 from app.learning.gists import failed_check, gists
 from app.learning.influence import is_hearsay
-from app.learning.learner import FULL, USUAL_AS_GOOD, USUAL_RATES
+from app.learning.learner import FULL, USUAL_RATES
 from app.records import Attempt, Evidence, Record
 
 FAILED_CHECK = 0.03
@@ -19,7 +19,13 @@ HIGHER_AGREES = 0.95
 LOWER_AGREES, LOWER_DISAGREES, LOWER_WEIGHT = 0.96, 0.70, 0.5
 AS_GOOD, WORSE = 0.90, 0.10
 """What an arbiter's word makes of an answer beside a better tier's."""
-HIGHER_DISAGREES = WORSE + (AS_GOOD - WORSE) * USUAL_AS_GOOD
+TIES = 0.15
+"""Of answers that a better tier contradicts, how many are as good.
+
+It is not learned: arbiters see only what was served, which was accepted before, and find far more
+of those as good than there are among all.
+"""
+HIGHER_DISAGREES = WORSE + (AS_GOOD - WORSE) * TIES
 HEARSAY_WEIGHT = 0.25
 ADVISED = "+strategies"
 EVEN = 0.5
@@ -41,7 +47,7 @@ class Opinion:
     valid: bool
     relation: Relation
 
-    def label(self, rates: Rates, as_good: float = USUAL_AS_GOOD) -> Label:
+    def label(self, rates: Rates) -> Label:
         """The verdict, corrected for the judge's errors.
 
         Source: Rogan and Gladen 1978. The mean over many verdicts is the accuracy, so a single one
@@ -54,15 +60,6 @@ class Opinion:
 
 
 @dataclass(frozen=True, slots=True)
-class Contested:
-    """A better tier came to something else, and nobody has decided."""
-
-    def label(self, rates: Rates, as_good: float) -> Label:
-        """The label, where such answers are found to be as good at this rate."""
-        return Label(WORSE + (AS_GOOD - WORSE) * as_good, 1.0)
-
-
-@dataclass(frozen=True, slots=True)
 class Taught:
     """What a record teaches about one tier. `shift` undoes how the tier came to be asked.
 
@@ -72,13 +69,13 @@ class Taught:
 
     tier: str
     source: Source
-    evidence: Label | Opinion | Contested
+    evidence: Label | Opinion
     shift: float = 0.0
 
-    def label(self, rates: Rates, as_good: float = USUAL_AS_GOOD) -> Label:
-        """The label, where answers of this tier are judged, and as good, at these rates."""
+    def label(self, rates: Rates) -> Label:
+        """The label, where answers of this tier are judged at these rates."""
         evidence = self.evidence
-        plain = evidence if isinstance(evidence, Label) else evidence.label(rates, as_good)
+        plain = evidence if isinstance(evidence, Label) else evidence.label(rates)
         return Label(plain.right + self.shift, plain.weight)
 
     @property
@@ -206,7 +203,7 @@ def _answers(record: Record) -> list[_Answer]:
 
 def _evidence(
     record: Record, at: int, answers: Sequence[_Answer]
-) -> tuple[Source, Label | Opinion | Contested] | None:
+) -> tuple[Source, Label | Opinion] | None:
     """The strongest there is about the answer at this place, and where it is from."""
     attempt, gist = answers[at].attempt, answers[at].gist
     told = _told(record, attempt)
@@ -220,7 +217,7 @@ def _evidence(
     above, below = _compared(answers[at + 1 :]), _compared(answers[:at])
     if gist is not None and above:
         agrees = gist == above[-1].gist
-        return "comparison", Label(HIGHER_AGREES, 1.0) if agrees else Contested()
+        return "comparison", Label(HIGHER_AGREES if agrees else HIGHER_DISAGREES, 1.0)
     if gist is not None and below:
         agrees = gist == below[-1].gist
         return "comparison", Label(LOWER_AGREES if agrees else LOWER_DISAGREES, LOWER_WEIGHT)

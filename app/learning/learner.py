@@ -40,9 +40,6 @@ CATCH_UP_REQUESTS = 50
 FULL = "full"
 NOTHING = Bill()
 TENANTS = 10_000
-AS_GOOD_PRIOR = (1.5, 10.0)
-"""Of answers that a better tier contradicts, how many an arbiter finds as good; of so many."""
-USUAL_AS_GOOD = AS_GOOD_PRIOR[0] / AS_GOOD_PRIOR[1]
 USUAL_RATES: Rates = (0.9, 0.4)
 """A judge's, where nothing is known of it: as `JudgeRates` has them, to a tenth."""
 
@@ -102,11 +99,6 @@ class Ledger:
         self.judge_rates.add(tier, chance, valid=valid)
         self._rates.clear()
 
-    def as_good(self, tier: str) -> float:
-        """How often this tier's answer is as good as a better tier's that contradicts it."""
-        usual = (AS_GOOD_PRIOR[1] * self._mean(("as_good",), AS_GOOD_PRIOR), AS_GOOD_PRIOR[1])
-        return self._mean(("as_good", tier), usual)
-
     def error_bound(self, tier: str) -> float:
         """How often, at most, the tier's answer is not good enough when it goes out as it came.
 
@@ -146,7 +138,6 @@ class Ledger:
         record_id: str,
         labels: Mapping[str, Label],
         judged: Iterable[Judged] = (),
-        ruled: Iterable[tuple[str, bool]] = (),
         *,
         audited: Iterable[tuple[str, float]] = (),
         bill: Bill = NOTHING,
@@ -156,7 +147,7 @@ class Ledger:
         The tiers that it had taught nothing about before.
         """
         found: dict[Key, Amount] = {}
-        for key, amount in amounts_of(labels, judged, ruled, audited, bill):
+        for key, amount in amounts_of(labels, judged, audited, bill):
             total, weight = found.get(key, (0.0, 0.0))
             found[key] = (total + amount[0], weight + amount[1])
         if self.knows(record_id) or any(key[0] == "valid" for key in found):

@@ -13,15 +13,8 @@ from app.learning.belief import Belief, Rates, World, evidence, joint, lifted
 from app.learning.facts import COLUMNS, Fact, Facts, asked, bill_of, facts_of
 from app.learning.influence import is_other, toned_down, whose
 from app.learning.judge_rates import judged_words
-from app.learning.labels import (
-    DISCERNMENT_MIN,
-    Contested,
-    audited_by_coin,
-    judged_by_coin,
-    ruled,
-    taught,
-)
-from app.learning.learner import CHANGE_DISCOUNT, USUAL_RATES, Learner, Ledger
+from app.learning.labels import DISCERNMENT_MIN, audited_by_coin, judged_by_coin, taught
+from app.learning.learner import CHANGE_DISCOUNT, Learner, Ledger
 from app.neighbours import Neighbour
 from app.planning.affinity import USUAL_OUTPUT_TOKENS
 from app.planning.per_request import PerRequest
@@ -98,16 +91,12 @@ class Nearby:
         ledger = self.learner.ledger(whose(record))
         told = taught(record)
         self._keep(record, record.ladder, facts_of(record, record.ladder, told))
-        labels = {
-            one.tier: one.label(ledger.rates(one.tier, one.relation), ledger.as_good(one.tier))
-            for one in told
-        }
+        labels = {one.tier: one.label(ledger.rates(one.tier, one.relation)) for one in told}
         first = not ledger.knows(record.id)
         new = ledger.learn(
             record.id,
             labels,
             judged_by_coin(record),
-            ruled(record),
             audited=audited_by_coin(record),
             bill=bill_of(record),
         )
@@ -225,10 +214,8 @@ def _estimates(
 ) -> dict[str, Estimate]:
     """Each tier's accuracy: labels by similarity, shrunk to the tier's running rate."""
     found = []
-    for tier, of_tier, facts in zip(ladder, rates, near.tolist(), strict=True):
-        contested = Contested().label(USUAL_RATES, ledger.as_good(tier.name)).right
-        weight = facts[Fact.WEIGHT]
-        right = facts[Fact.RIGHT] + contested * facts[Fact.CONTESTED]
+    for of_tier, facts in zip(rates, near.tolist(), strict=True):
+        weight, right = facts[Fact.WEIGHT], facts[Fact.RIGHT]
         for r, (of_right, of_wrong) in enumerate(of_tier):
             discernment = max(0.0, of_right - of_wrong)
             valid = facts[Fact.VALID + r] - of_wrong * facts[Fact.JUDGED + r]

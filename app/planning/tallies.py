@@ -8,7 +8,7 @@ from app.dials import Dial, Trade
 from app.learning.amounts import Label
 from app.learning.facts import bill_of
 from app.learning.influence import whose
-from app.learning.labels import Taught, audited_by_coin, judged_by_coin, ruled, taught
+from app.learning.labels import Taught, audited_by_coin, judged_by_coin, taught
 from app.learning.learner import USUAL_RATES, Learner
 from app.planning.affinity import MARGIN
 from app.planning.climb import JudgeRule
@@ -52,7 +52,6 @@ class Tallies:
             record.id,
             labels,
             judged_by_coin(record),
-            ruled(record),
             audited=audited_by_coin(record),
             bill=bill_of(record),
         )
@@ -62,8 +61,7 @@ class Tallies:
         """What a record teaches, judges corrected for their errors. Only means are in [0, 1]."""
         ledger = self.learner.ledger(whose(record))
         return {
-            one.tier: one.label(ledger.rates(one.tier, one.relation), ledger.as_good(one.tier))
-            for one in self._read(record)
+            one.tier: one.label(ledger.rates(one.tier, one.relation)) for one in self._read(record)
         }
 
     def _read(self, record: Record) -> tuple[Taught, ...]:

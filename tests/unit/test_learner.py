@@ -11,7 +11,6 @@ from app.learning.learner import (
     LESSON_MAX,
     LESSON_SHARE,
     TENANTS,
-    USUAL_AS_GOOD,
     USUAL_RATES,
     Learner,
     Ledger,
@@ -188,16 +187,6 @@ def test_a_dearer_share_buys_more_lessons() -> None:
     )
 
     assert high == pytest.approx(2 * low)
-
-
-def test_what_an_arbiter_finds_of_contested_answers_is_remembered() -> None:
-    ledger = Ledger()
-    assert ledger.as_good("small") == pytest.approx(USUAL_AS_GOOD)
-    for number in range(100):
-        ledger.learn(f"{number}", {}, ruled=[("small", number % 10 < 7)])
-
-    assert ledger.as_good("small") == pytest.approx(0.67, abs=0.05)
-    assert USUAL_AS_GOOD < ledger.as_good("medium") < 0.7
 
 
 def test_a_tier_whose_labels_change_is_noticed_and_soon_believed_anew() -> None:

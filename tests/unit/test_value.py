@@ -368,6 +368,29 @@ def test_an_arbiters_word_decides_a_difference() -> None:
     assert (of(True), of(False)) == (0.9, 0.1)
 
 
+def test_what_arbiters_find_of_served_answers_says_nothing_of_those_that_were_refused() -> None:
+    policy = Value()
+    refused = record(attempt("small", "A", REFUSED), attempt("large", "B"), record_id="refused")
+    policy.observe(refused)
+    near = Neighbour(0.9, refused)
+
+    def right() -> float:
+        action = policy.next(context(near), [])
+        assert isinstance(action, Ask)
+        assert action.start is not None
+        return action.start.estimates["small"].weight_right
+
+    before = right()
+    for number in range(50):
+        served = with_lesson(
+            record(attempt("small", "A"), record_id=f"{number}"), attempt("large", "B")
+        )
+        served.evidence["2"] = Evidence("arbiter", True, "medium", 2.0, tier="small")
+        policy.observe(served)
+
+    assert right() == pytest.approx(before)
+
+
 def test_evidence_that_comes_in_late_changes_what_a_neighbour_says() -> None:
     policy = Value()
     told = [record(attempt("small", "x", VALID), record_id=f"{number}") for number in range(30)]
