@@ -168,7 +168,8 @@ def faults(rows: Sequence[str]) -> list[tuple[str, Act, Expected]]:
 async def test_the_next_tier_answers_for_one_that_fails(
     tmp_path: Path, rows: Sequence[str]
 ) -> None:
-    async with faulty_gateway(tmp_path) as (gate, behind):
+    patient = {"port": 0, "deadline_s": 2 * TINY_HOP_S}
+    async with faulty_gateway(tmp_path, server=patient) as (gate, behind):
         for how, fault, _ in faults(rows):
             behind.plays("model-small", fault)
             for stream in (False, True):

@@ -12,7 +12,15 @@ from openai import AsyncOpenAI, RateLimitError
 from app.errors import SettingsError
 from app.main import create_app
 from app.settings.configuration import build_settings
-from tests.support.gateway import Gateway, Json, configuration, gateway, metric, until
+from tests.support.gateway import (
+    Gateway,
+    Json,
+    configuration,
+    gateway,
+    in_no_hurry,
+    metric,
+    until,
+)
 from tests.support.keys import SECRETS, bearer, keys_in
 from tests.support.provider import INVALID, Says, provider
 from tests.support.redis import PASSWORD, needs_redis, redis
@@ -67,10 +75,9 @@ async def test_a_limit_in_money_holds_with_200_callers_at_once(
         behind = await stack.enter_async_context(provider())
         # Each costs about as much as it can: 200 tokens of output at 4 USD per million.
         behind.answers("model-small", Says(usage=(250, 200)))
+        settings = {"keys": keys, "limits": {**limits, "in_flight": 400}, "tiers": in_no_hurry()}
         gates = [
-            await stack.enter_async_context(
-                gateway(tmp_path / str(at), behind, keys=keys, limits={**limits, "in_flight": 400})
-            )
+            await stack.enter_async_context(gateway(tmp_path / str(at), behind, **settings))
             for at in range(1 if kind == "memory" else 2)
         ]
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.flow.test_serve import Served, config_file, served
-from tests.support.gateway import chat, until
+from tests.support.gateway import chat, in_no_hurry, until
 from tests.support.memory import peak_bytes
 from tests.support.provider import Says, provider
 
@@ -79,7 +79,8 @@ async def test_large_bodies_take_no_more_memory_together_than_they_may(tmp_path:
     headers = {"content-type": "application/json"}
     async with provider() as behind:
         behind.answers("model-small", Says(delay_s=0.5))
-        config = config_file(tmp_path, behind.url, limits={"held_bytes": HELD_BYTES})
+        limits = {"held_bytes": HELD_BYTES}
+        config = config_file(tmp_path, behind.url, limits=limits, tiers=in_no_hurry())
         async with served("--config", config) as gate:
             assert await answers(gate)
             before_bytes = peak_bytes(gate.process.pid)

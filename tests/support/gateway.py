@@ -106,6 +106,12 @@ def configuration(
     }
 
 
+def in_no_hurry() -> list[Json]:
+    """The usual tiers with time enough for a slow machine, where a test is about something else."""
+    timeouts = {"connect_s": 30, "first_byte_s": 30, "idle_s": 30}
+    return [{**tier, "timeouts": timeouts} for tier in configuration("", Path())["tiers"]]
+
+
 @asynccontextmanager
 async def gateway(
     store: Path, behind: Provider | None = None, **more: Any
