@@ -156,7 +156,7 @@ def _section(annotation: object) -> type[BaseModel] | None:
 
 
 def _one_line(exc: ValidationError) -> str:
-    problems = exc.errors(include_url=False, include_input=False, include_context=False)
+    problems = exc.errors(include_url=False, include_input=False)
     first = problems[0]
     path = ".".join(str(step) for step in first["loc"]).replace("\n", "\\n")
     message = first["msg"].removeprefix("Value error, ")
@@ -166,6 +166,9 @@ def _one_line(exc: ValidationError) -> str:
         message += f"; did you mean {near[0]!r}?" if near else ""
     elif first["type"] == "missing":
         message = "is missing"
+    elif first["type"] == "too_short":
+        found = first["ctx"]
+        message = f"at least {found['min_length']} are needed, not {found['actual_length']}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return (f"{path}: {message}" if path else message) + more
 

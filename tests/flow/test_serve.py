@@ -96,7 +96,7 @@ def config_file(directory: Path, base_url: str = NOWHERE, **more: Any) -> Path:
     return path
 
 
-@pytest.mark.timeout(60)  # seven processes, one after the other
+@pytest.mark.timeout(60)  # eight processes, one after the other
 async def test_every_mistake_in_the_configuration_is_told_in_one_line(tmp_path: Path) -> None:
     tiers = configuration("", tmp_path)["tiers"]
     astray = [{**tiers[0], "provider": "nobody"}, *tiers[1:]]
@@ -111,6 +111,7 @@ async def test_every_mistake_in_the_configuration_is_told_in_one_line(tmp_path: 
         tmp_path / "missing.yaml": ("missing.yaml", "cannot be read"),
         config_file(tmp_path, polcy="llm_at"): ("polcy", "did you mean 'policy'"),
         config_file(tmp_path, policy="magic"): ("policy", "magic", "llm_at"),
+        config_file(tmp_path, tiers=tiers[:1]): ("tiers: at least 2 are needed", "not 1"),
         config_file(tmp_path, tiers=astray): ("small", "'nobody'", "under providers (scripted)"),
         config_file(tmp_path, providers=keyed): ("providers.scripted", "export NO_SUCH_KEY="),
     }

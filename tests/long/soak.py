@@ -74,7 +74,9 @@ async def _soak(folder: Path, warm: int, for_s: float) -> dict[str, object]:
             before, warming_s = _sample(pid, 0.0), time.monotonic()
             answered = 0
             while answered < warm:
-                answered += await _requests(http, rng, 5.0, PER_S)
+                more = await _requests(http, rng, 5.0, PER_S)
+                assert more, f"nothing is answered any more, after {answered}: {said[-3:]}"
+                answered += more
                 behind.log.clear()
             warming_s = time.monotonic() - warming_s
             samples, watched = await _watched(http, rng, for_s, pid, behind.log)
