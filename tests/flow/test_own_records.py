@@ -37,7 +37,7 @@ from tests.support.scripted_store import ScriptedStore
 
 pytestmark = pytest.mark.anyio
 
-NOBODYS = new_id()
+NOBODYS = "0191d2f4-0000-7000-8000-000000000000"
 
 
 def outbox_in(path: Path, capacity_bytes: int = 1 << 22) -> Outbox:
