@@ -171,7 +171,7 @@ async def test_the_next_tier_answers_for_one_that_fails(
     async with faulty_gateway(tmp_path) as (gate, behind):
         for how, fault, _ in faults(rows):
             if "tiny" in how:
-                continue  # takes its time; see the test of memory
+                continue  # dear to read: once is enough, in the test of memory
             behind.plays("model-small", fault)
             for stream in (False, True):
                 behind.hops.clear()
@@ -195,7 +195,7 @@ async def test_where_all_tiers_fail_the_error_says_how(tmp_path: Path, rows: Seq
     async with faulty_gateway(tmp_path, tiers=waiting) as (gate, behind):
         for how, fault, expected in faults(rows):
             if "tiny" in how:
-                continue  # the same
+                continue  # as above
             for tier in TIERS:
                 behind.plays(f"model-{tier}", fault)
             for stream in (True,) if rows == ("U10",) else (False, True):
