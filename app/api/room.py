@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from app.container import memory_limit_bytes
 from app.errors import OverloadedError
 from app.jsontext import values_at_most
 from app.settings.keys import Limits
@@ -13,6 +14,10 @@ BYTE_BYTES = 6
 """What one byte takes: as it came, as text, as it is sent on, and in both connections' buffers."""
 VALUE_BYTES = 350
 """What one comma or bracket takes. Both as measured: forty bodies of 31 MiB; of 120,000 objects."""
+SHARE = 8
+"""Bodies may take this part of what a container allows; the rest is for what is learned, for
+answers, and for the child that indexes the store."""
+USUAL_BYTES = 1024 * 1024 * 1024
 
 
 class Room:
@@ -75,4 +80,9 @@ def build_room(limits: Limits, meter: ShedMeter) -> Room:
         meter.shed("body")
         return OverloadedError("load shed: requests under way take all memory they may; try again")
 
-    return Room(limits.held_bytes, full)
+    return Room(limits.held_bytes or usual_bytes(memory_limit_bytes()), full)
+
+
+def usual_bytes(allowed_bytes: int | None) -> int:
+    """What bodies may take where no setting says, in a container that allows so much."""
+    return USUAL_BYTES if allowed_bytes is None else min(USUAL_BYTES, allowed_bytes // SHARE)

@@ -70,13 +70,14 @@ class Limits(Section):
     request gets that says nothing, where it has to be paid from a limited sum.
 
     `in_flight` is how many requests are served at once; `waiting` more wait up to `waiting_s`.
-    `held_bytes` is how much memory, estimated, their bodies may take together.
+    `held_bytes` is how much memory, estimated, their bodies may take together; None: 1 GiB, or an
+    eighth of what the container may have, if that is less.
     """
 
     in_flight: Count = 256
     waiting: Annotated[int, Field(ge=0)] = 64
     waiting_s: Positive = 1.0
-    held_bytes: Count = 1024 * 1024 * 1024
+    held_bytes: Count | None = None
     max_calls: Annotated[int, Field(ge=1, le=64)] = 8
     url: Annotated[str, Field(pattern=r"^(redis|rediss|valkey|valkeys)://[^@\s]+$")] | None = None
     password_env: Variable | None = None

@@ -11,12 +11,14 @@ import httpx
 import pytest
 
 from tests.flow.test_serve import Served, config_file, served
+from tests.support.cgroup import kills, memory_group, within
 from tests.support.gateway import chat, in_no_hurry, until
 from tests.support.memory import peak_bytes
 from tests.support.provider import Says, provider
 
 pytestmark = pytest.mark.anyio
 
+CONTAINER_BYTES = 256 * 2**20
 CHAT = "/v1/chat/completions"
 DESCRIPTORS = 128
 MIB = 2**20
@@ -99,3 +101,26 @@ async def test_large_bodies_take_no_more_memory_together_than_they_may(tmp_path:
             told = (await gate.http.get("/metrics")).text
             assert f'autoshift_sheds_total{{what="body"}} {len(shed)}.0' in told
             assert await gate.stop() == 0
+
+
+async def test_in_a_small_container_it_sheds_what_would_have_it_killed(tmp_path: Path) -> None:
+    # Row P3. By the usual limit all of these would be let in, and take a gigabyte.
+    body = json.dumps({**chat(), "x": [{"a": n} for n in range(VALUES)]}).encode()
+    headers = {"content-type": "application/json"}
+    with memory_group(CONTAINER_BYTES) as group:
+        if group is None:
+            pytest.skip("this process may make no control group")
+        async with provider() as behind:
+            behind.answers("model-small", Says(delay_s=0.5))
+            config = config_file(tmp_path, behind.url, tiers=in_no_hurry())
+            async with served("--config", config, by=within(group)) as gate:
+
+                async def ask() -> int:
+                    reply = await gate.http.post(CHAT, content=body, headers=headers, timeout=60)
+                    return reply.status_code
+
+                statuses = await asyncio.gather(*(ask() for _ in range(AT_ONCE)))
+                assert set(statuses) == {200, 503}
+                assert kills(group) == 0
+                assert await ask() == 200
+                assert await gate.stop() == 0

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +43,10 @@ class Served:
         await self.process.wait()
 
 
-async def start(*arguments: str | Path) -> asyncio.subprocess.Process:
+async def start(*arguments: str | Path, by: Sequence[str] = ()) -> asyncio.subprocess.Process:
+    """`by` is what runs the command, if anything does."""
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "app.cli", "serve", *map(str, arguments)),
+        *(*by, sys.executable, "-m", "app.cli", "serve", *map(str, arguments)),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -53,9 +54,9 @@ async def start(*arguments: str | Path) -> asyncio.subprocess.Process:
 
 
 @asynccontextmanager
-async def served(*arguments: str | Path) -> AsyncGenerator[Served, None]:
+async def served(*arguments: str | Path, by: Sequence[str] = ()) -> AsyncGenerator[Served, None]:
     """A process that is up."""
-    process = await start(*arguments)
+    process = await start(*arguments, by=by)
     try:
         url = await _address(process)
         async with httpx.AsyncClient(base_url=url, timeout=10, trust_env=False) as http:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.api.room import BYTE_BYTES, SMALL_BYTES, VALUE_BYTES, Room
+from app.api.room import BYTE_BYTES, SMALL_BYTES, USUAL_BYTES, VALUE_BYTES, Room, usual_bytes
 
 LARGE = b'"' + b"x" * SMALL_BYTES + b'"'
 FULL = BYTE_BYTES * len(LARGE)
@@ -69,3 +69,8 @@ def test_values_weigh_and_what_stands_in_a_text_does_not() -> None:
     text = b'"' + many + b'"'
     here.body().add(text, last=True)
     assert here.held_bytes == BYTE_BYTES * len(text)
+
+
+def test_a_small_container_has_less_room() -> None:
+    assert usual_bytes(None) == usual_bytes(2**40) == USUAL_BYTES
+    assert usual_bytes(256 * 2**20) == 32 * 2**20
