@@ -44,7 +44,7 @@ class Searching:
         self._kept: OrderedDict[Number, Kept] = OrderedDict()
         self.kept_bytes = 0
         self._met: dict[str, set[str]] = {name: set() for name in CONDITIONS}
-        self._writes = 0
+        self._reading: set[Number] = set()
         self._guard = threading.Lock()
 
     def open(self, shard: EdgeShard) -> None:
@@ -59,20 +59,20 @@ class Searching:
 
     @contextmanager
     def writing(self, operations: Sequence[Operation]) -> Iterator[None]:
-        """While these are applied: what was read before is out of date afterwards."""
+        """While these are applied: what was read of them before is out of date afterwards."""
         for operation in operations:
             if isinstance(operation, Insert) and operation.vector is not None:
                 payload = orjson.loads(operation.body)
                 for name in CONDITIONS:
                     self._met[name].add(str(payload.get(name)))
-        self._writes += 1
         try:
             yield
         finally:
             with self._guard:
-                self._writes += 1
                 for operation in operations:
-                    self._drop(UUID(operation.id).int)
+                    number = UUID(operation.id).int
+                    self._reading.discard(number)
+                    self._drop(number)
 
     def nearest(
         self,
@@ -88,10 +88,10 @@ class Searching:
         with engine_errors("search"):
             points = shard.query(nearest(vector, words=asked, limit=limit, vectors=vectors))
             numbers = [_number(point.id) for point in points]
-            kept, writes = self._known(numbers)
+            kept = self._known(numbers)
             missing = [p.id for p, row in zip(points, kept, strict=True) if row is None]
             read = _read(shard, missing)
-        self._keep(read, writes)
+        self._keep(read)
         found = []
         for point, number, known in zip(points, numbers, kept, strict=True):
             row = known or read.get(number)
@@ -101,23 +101,25 @@ class Searching:
             found.append(Neighbour(point.score, row, vector_of(point.vector) if vectors else None))
         return found
 
-    def _known(self, numbers: Sequence[Number]) -> tuple[list[Kept | None], int]:
-        """What is kept of each of these, and how many writes there have been."""
+    def _known(self, numbers: Sequence[Number]) -> list[Kept | None]:
+        """What is kept of each of these; the others are being read from now on."""
         with self._guard:
             known = [self._kept.get(number) for number in numbers]
+            self._reading.clear()
             for number, row in zip(numbers, known, strict=True):
                 if row is not None:
                     self._kept.move_to_end(number)
-            return known, self._writes
+                else:
+                    self._reading.add(number)
+            return known
 
-    def _keep(self, read: Mapping[Number, Kept], writes: int) -> None:
-        """Keep them, unless something was written since: it may have been read too early."""
+    def _keep(self, read: Mapping[Number, Kept]) -> None:
+        """Keep them, but none that was written since: it may have been read too early."""
         with self._guard:
-            if writes != self._writes:
-                return
             for number, row in read.items():
-                self._kept[number] = row
-                self.kept_bytes += _size_bytes(row)
+                if number in self._reading:
+                    self._kept[number] = row
+                    self.kept_bytes += _size_bytes(row)
             while self.kept_bytes > self._most_bytes:
                 self._drop(next(iter(self._kept)))
 

@@ -1,7 +1,9 @@
 """What a search keeps of records: little, and never what is out of date."""
 
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qdrant_edge import EdgeShard
@@ -10,7 +12,7 @@ from app.neighbours import Kept, Neighbour
 from app.records import Record
 from app.store.engine import create_shard, load_shard, updates_of
 from app.store.protocol import Operation
-from app.store.searching import Searching
+from app.store.searching import ROW_BYTES, Searching
 from tests.support.records import DIMENSION, EMBEDDER, direction, evidence, insert, note, record
 
 WORDS = {"tenant": "local", "embedder": EMBEDDER}
@@ -59,6 +61,59 @@ def test_what_is_kept_is_told_of_evidence_that_comes_in(shard: EdgeShard) -> Non
         write(searching, shard, note(first, f"0{times}", evidence()))
         (near,) = found(searching, shard, 1)
         assert near.evidences == len(near.record.evidence) == times
+
+
+class Disturbed:
+    """A shard while something else happens as it is read."""
+
+    def __init__(self, shard: EdgeShard, happens: Callable[[], None]) -> None:
+        self._shard = shard
+        self._happens = happens
+        self.query = shard.query
+
+    def retrieve(self, ids: list[object], **how: bool) -> list[Any]:
+        rows: list[Any] = self._shard.retrieve(ids, **how)  # type: ignore[arg-type]
+        self._happens()
+        return rows
+
+
+def disturbed(searching: Searching, shard: EdgeShard, happens: Callable[[], None]) -> None:
+    between: Any = Disturbed(shard, happens)
+    found(searching, between)
+
+
+def test_what_is_read_while_others_are_written_is_kept(shard: EdgeShard) -> None:
+    searching = Searching()
+    first, second = stocked(searching, shard, 2)
+    on_second = note(second, "01", evidence())
+    disturbed(searching, shard, lambda: write(searching, shard, on_second))
+    assert searching.kept_bytes == size_of(first)
+    assert [near.evidences for near in found(searching, shard)] == [0, 1]
+
+
+def test_what_is_written_while_it_is_read_is_not_kept(shard: EdgeShard) -> None:
+    searching = Searching()
+    (one,) = stocked(searching, shard, 1)
+    operation = note(one, "01", evidence())
+    disturbed(searching, shard, lambda: write(searching, shard, operation))
+    assert searching.kept_bytes == 0
+    assert found(searching, shard)[0].evidences == 1
+
+
+def test_what_was_read_before_a_write_ended_is_not_kept_after(shard: EdgeShard) -> None:
+    searching = Searching()
+    (one,) = stocked(searching, shard, 1)
+    operation = note(one, "01", evidence())
+    with searching.writing([operation]):
+        assert found(searching, shard)[0].evidences == 0
+        for update in updates_of([operation], DIMENSION):
+            shard.update(update)
+    assert searching.kept_bytes == 0
+    assert found(searching, shard)[0].evidences == 1
+
+
+def size_of(one: Record) -> int:
+    return len(one.to_json()) + ROW_BYTES
 
 
 def test_a_neighbour_is_decoded_when_somebody_looks_into_it() -> None:
