@@ -1,5 +1,6 @@
 """A key's limits at the door: requests a minute, and at once; how they stand, as headers."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,13 +14,15 @@ from app.settings.keys import KeyLimits
 
 UNLIMITED = KeyLimits()
 SOON_S = 1.0
+READS_PER_MINUTE = 60
+"""A key with a limit may read as often as it may ask, and at least so often: a page looks anew."""
 ADMITTED = "autoshift.caller"
 """Where a request's scope says who was let in."""
 DEGRADED = b"x-autoshift-degraded"
 
 
 class Admission:
-    """Lets requests through to a route; those that only read are neither counted nor limited."""
+    """Lets requests through to a route. Those that only read are counted apart."""
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
@@ -29,6 +32,8 @@ class Admission:
     ) -> None:
         """Errors: RateLimitedError, before the route has seen the request."""
         scope[ADMITTED] = caller
+        if scope["method"] == "GET":
+            await self._count_read(caller)
         if caller.limits == UNLIMITED or scope["method"] == "GET":
             await app(scope, receive, send)
             return
@@ -63,8 +68,7 @@ class Admission:
         if per_minute is None:
             return True
         try:
-            counted = await self._limiter.hit(_rate_of(caller), per_minute)
-            stand = None if counted else await self._limiter.rate(_rate_of(caller), per_minute)
+            stand = await self._past(_rate_of(caller), per_minute)
         except CountsDownError:
             return False
         if stand is not None:
@@ -74,6 +78,24 @@ class Admission:
                 limits=await self._told(caller),
             )
         return True
+
+    async def _count_read(self, caller: Caller) -> None:
+        """Errors: RateLimitedError."""
+        if caller.limits.requests_per_minute is None:
+            return
+        per_minute = max(READS_PER_MINUTE, caller.limits.requests_per_minute)
+        with suppress(CountsDownError):
+            stand = await self._past(f"reads_per_minute:{caller.name}", per_minute)
+            if stand is not None:
+                raise RateLimitedError(
+                    f"this key may read {per_minute} times a minute; wait a little",
+                    retry_after_s=max(SOON_S, stand.reset_s),
+                )
+
+    async def _past(self, name: str, per_minute: int) -> Stand | None:
+        """Count one more; how it stands where that is one too many. Errors: CountsDownError."""
+        counted = await self._limiter.hit(name, per_minute)
+        return None if counted else await self._limiter.rate(name, per_minute)
 
     async def _told(self, caller: Caller) -> dict[str, str]:
         """Source: OpenAI's rate limit headers."""

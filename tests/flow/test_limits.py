@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from openai import AsyncOpenAI, RateLimitError
 
+from app.api.admission import READS_PER_MINUTE
 from app.errors import SettingsError
 from app.main import create_app
 from app.settings.configuration import build_settings
@@ -170,6 +171,29 @@ async def test_tokens_a_minute_are_limited_by_what_was_used(
         assert reply.status_code == 429
         assert reply.json()["error"]["code"] == "rate_limit_exceeded"
         assert reply.headers["x-ratelimit-remaining-tokens"] == "100"
+
+
+async def test_what_only_reads_is_limited_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = limited(monkeypatch, requests_per_minute=2)
+    async with gateway(tmp_path, keys=keys) as gate:
+
+        async def read(path: str = "/v1/records") -> int:
+            return (await gate.http.get(path, headers=bearer("a-1"))).status_code
+
+        statuses = [await read() for _ in range(READS_PER_MINUTE)]
+        assert set(statuses) == {200}
+        refused = await gate.http.get("/v1/models", headers=bearer("a-1"))
+        assert refused.status_code == 429
+        assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+        assert refused.json()["error"]["message"].startswith(
+            f"this key may read {READS_PER_MINUTE}"
+        )
+        assert int(refused.headers["retry-after"]) >= 1
+        # Who has read too much may ask all the same, and others read.
+        assert (await gate.ask(headers=bearer("a-1"), model="small")).status_code == 200
+        assert (await gate.http.get("/v1/records", headers=bearer("a-2"))).status_code == 200
 
 
 async def test_requests_at_once_are_limited(
