@@ -1,6 +1,7 @@
 """Conversations under way: which tier each is on, and which decision made which tool call."""
 
 import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -116,6 +117,11 @@ def named(name: str) -> str:
     return _digest(["named", name])
 
 
+def as_recorded(conversation: str) -> str:
+    """What stands on its records, from that or from its client's own name for it."""
+    return conversation if _DIGEST.fullmatch(conversation) else named(conversation)
+
+
 def reports_failure(message: Json) -> bool:
     """Whether a tool's result says that the call itself went wrong.
 
@@ -185,5 +191,9 @@ def _new_results(messages: list[Json]) -> Iterator[Json]:
         yield message
 
 
+# A name may well be 32 digits; with what begins it, it is none of ours.
+_DIGEST = re.compile(r"c-[0-9a-f]{32}")
+
+
 def _digest(value: object) -> str:
-    return hashlib.blake2b(orjson.dumps(value), digest_size=16).hexdigest()
+    return f"c-{hashlib.blake2b(orjson.dumps(value), digest_size=16).hexdigest()}"

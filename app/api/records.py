@@ -9,6 +9,7 @@ from app.api.body import ClientLeft
 from app.api.fields import Fields, NoReply, body_of, query_of
 from app.api.story import json_reply
 from app.archive import Archive
+from app.conversations import as_recorded
 from app.errors import RequestError
 from app.explanation import story
 from app.jsontext import Json
@@ -63,7 +64,7 @@ async def _page(archive: Archive, fields: Fields, caller: Caller) -> Json:
         policy=fields.text("policy", most=NAME_CHARACTERS),
         tier=fields.text("tier", most=NAME_CHARACTERS),
         task=fields.text("task", most=NAME_CHARACTERS),
-        conversation=fields.text("conversation", most=NAME_CHARACTERS),
+        conversation=_conversation(fields),
         principal=fields.text("principal", most=NAME_CHARACTERS),
     )
     page = await archive.page(
@@ -103,9 +104,14 @@ def _to_erase(fields: Fields, caller: Caller) -> Wanted:
         id=fields.text("decision", most=NAME_CHARACTERS),
         since_s=fields.moment_s("since"),
         before_s=fields.moment_s("before"),
-        conversation=fields.text("conversation", most=NAME_CHARACTERS),
+        conversation=_conversation(fields),
         principal=fields.text("principal", most=NAME_CHARACTERS),
     )
+
+
+def _conversation(fields: Fields) -> str | None:
+    given = fields.text("conversation", most=NAME_CHARACTERS)
+    return None if given is None else as_recorded(given)
 
 
 def _has_body(request: Request) -> bool:

@@ -16,6 +16,7 @@ from rich.progress import Progress
 from app.commands import training
 from app.commands.offline import offline_records
 from app.commands.remote import add_remote, add_tenant, remote, whose
+from app.conversations import as_recorded
 from app.errors import SettingsError
 from app.manual import FAILED, add_command
 from app.settings.configuration import load_settings
@@ -80,7 +81,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     delete.add_argument("--decision", metavar="ID")
     delete.add_argument("--since", type=_moment, metavar="TIME", help="Unix time, or ISO 8601")
     delete.add_argument("--before", type=_moment, metavar="TIME", help="Unix time, or ISO 8601")
-    delete.add_argument("--conversation", metavar="ID", help="as the records have it")
+    delete.add_argument(
+        "--conversation", metavar="NAME", help="its client's name for it, or as the records have it"
+    )
     delete.add_argument(
         "--principal", metavar="KEY", help="the name of the key they were asked with"
     )
@@ -161,7 +164,7 @@ async def _delete(given: argparse.Namespace) -> int:
         id=given.decision,
         since_s=given.since,
         before_s=given.before,
-        conversation=given.conversation,
+        conversation=given.conversation and as_recorded(given.conversation),
         principal=given.principal,
     )
     if given.all == (wanted != Wanted(wanted.tenant)):

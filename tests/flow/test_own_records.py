@@ -37,6 +37,8 @@ from tests.support.scripted_store import ScriptedStore
 
 pytestmark = pytest.mark.anyio
 
+UUID_NAME = "5f1c0a4be2d84f0c9a7e6b3d2c1f0a9b"
+"""As many clients name conversations; it looks like a digest and is none."""
 NOBODYS = "0191d2f4-0000-7000-8000-000000000000"
 
 
@@ -120,6 +122,8 @@ async def test_the_list_is_narrowed_by_what_is_asked_for(tmp_path: Path) -> None
         for query, expected in (
             ({"task": "sums"}, [first]),
             ({"conversation": talk}, [first]),
+            ({"conversation": "a"}, [first]),
+            ({"conversation": "b"}, []),
             ({"policy": "cascade"}, [second]),
             ({"tier": "large"}, [third]),
             ({"since": repr(second_s)}, [third, second]),
@@ -235,6 +239,7 @@ async def test_records_are_erased_by_what_is_said(tmp_path: Path) -> None:
     async with gateway(tmp_path) as gate:
         decisions = await decided(gate, 4)
         (talk,) = await decided(gate, autoshift={"conversation": "a"})
+        (named,) = await decided(gate, autoshift={"conversation": UUID_NAME})
         conversation = (await gate.decision(talk))["conversation"]
         second_s = (await gate.decision(decisions[1]))["time_s"]
         asked = gate.http.delete
@@ -244,13 +249,14 @@ async def test_records_are_erased_by_what_is_said(tmp_path: Path) -> None:
             ({"decision": decisions[3]}, 1),
             ({"decision": decisions[3]}, 0),
             ({"conversation": conversation}, 1),
+            ({"conversation": UUID_NAME}, 1),
             ({"before": repr(second_s)}, 1),
             ({"since": repr(second_s), "before": repr(second_s)}, 0),
             ({"all": "true"}, 2),
             ({"all": "true"}, 0),
         ):
             assert await erased(await asked("/v1/records", params=query)) == count, query
-        for decision in (*decisions, talk):
+        for decision in (*decisions, talk, named):
             assert (await gate.http.get(f"/v1/decisions/{decision}")).status_code == 404
         (again,) = await decided(gate)
         body = b'{"all": true}'
