@@ -133,11 +133,8 @@ def record_in(payload: object) -> Record | None:
     return record
 
 
-def kept_of(payload: object) -> Kept | None:
-    """The record in a row, as it is kept to be found again; None as in `record_in`."""
-    record = record_in(payload)
-    if record is None:
-        return None
+def kept_of(record: Record, payload: object) -> Kept:
+    """The record that is in this row, as it is kept to be found again."""
     match payload:
         case {"record": str(text), "evidence": {**added}} if not added:
             return Kept.of(record, text.encode())

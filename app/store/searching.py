@@ -11,9 +11,9 @@ import orjson
 from qdrant_edge import EdgeShard, FacetRequest
 
 from app.neighbours import Kept, Neighbour, fits
-from app.records import Vector
+from app.records import Record, Vector
 from app.store.engine import engine_errors, nearest
-from app.store.payloads import kept_of, vector_of
+from app.store.payloads import kept_of, record_in, vector_of
 from app.store.protocol import Insert, Operation
 
 PointId: TypeAlias = int | UUID | str
@@ -23,6 +23,7 @@ KEPT_BYTES = 32 * 1024 * 1024
 """How much of records is kept, their JSON: about 25,000 of them."""
 ROW_BYTES = 500
 """What is kept of a record beside its JSON."""
+NOTHING = (None, None)
 CONDITIONS = ("tenant", "embedder")
 
 
@@ -91,10 +92,10 @@ class Searching:
             kept = self._known(numbers)
             missing = [p.id for p, row in zip(points, kept, strict=True) if row is None]
             read = _read(shard, missing)
-        self._keep(read)
+        self._keep({number: kept for number, (_, kept) in read.items()})
         found = []
         for point, number, known in zip(points, numbers, kept, strict=True):
-            row = known or read.get(number)
+            row = known or read.get(number, NOTHING)[0]
             if row is None or not fits(row, words):
                 self._refused()
                 continue
@@ -129,13 +130,17 @@ class Searching:
             self.kept_bytes -= _size_bytes(row)
 
 
-def _read(shard: EdgeShard, ids: list[PointId]) -> dict[Number, Kept]:
-    """These rows, those that are records."""
+def _read(shard: EdgeShard, ids: list[PointId]) -> dict[Number, tuple[Record, Kept]]:
+    """These rows, those that are records: as they are looked into now, and as they are kept."""
     if not ids:
         return {}
-    rows = shard.retrieve(ids, with_payload=True, with_vector=False)
-    read = {_number(row.id): kept_of(row.payload) for row in rows}
-    return {number: kept for number, kept in read.items() if kept is not None}
+    read: dict[Number, tuple[Record, Kept]] = {}
+    for row in shard.retrieve(ids, with_payload=True, with_vector=False):
+        payload = row.payload
+        record = record_in(payload)
+        if record is not None:
+            read[_number(row.id)] = record, kept_of(record, payload)
+    return read
 
 
 def _number(point_id: PointId) -> Number:
