@@ -1,6 +1,7 @@
 """Records behind a running gateway, through its HTTP API."""
 
 import argparse
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import IO
@@ -21,6 +22,8 @@ from app.store.wanted import Wanted
 PAGE_RECORDS = 100
 TIMEOUT_S = 600.0
 """Erasing many records takes long, and nothing is said meanwhile."""
+WAIT_S_MOST = 60
+"""A key may read so often a minute: pages wait for the next one."""
 
 
 def add_remote(parser: argparse.ArgumentParser) -> None:
@@ -122,12 +125,16 @@ class RemoteRecords:
     async def _ask(
         self, method: str, query: Mapping[str, str], what: str = "records", body: Json | None = None
     ) -> Json:
+        mine = {} if what == "explain" else self._whose
+        url, params = f"{self._url}/v1/{what}", {**query, **mine}
         try:
-            mine = {} if what == "explain" else self._whose
             async with httpx.AsyncClient(timeout=TIMEOUT_S, headers=self._headers) as http:
-                reply = await http.request(
-                    method, f"{self._url}/v1/{what}", params={**query, **mine}, json=body
-                )
+                while True:
+                    reply = await http.request(method, url, params=params, json=body)
+                    wait_s = _wait_s(reply)
+                    if method != "GET" or wait_s is None:
+                        break
+                    await asyncio.sleep(wait_s)
                 told = reply.json()
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise StoreDownError(f"{self._url} does not answer: {exc}") from exc
@@ -140,3 +147,11 @@ class RemoteRecords:
             )
             raise StoreError(f"{self._url}: {said}")
         return told
+
+
+def _wait_s(reply: httpx.Response) -> float | None:
+    """How long to wait before it is asked again; None where that is not said, or would not help."""
+    said = reply.headers.get("retry-after", "")
+    if reply.status_code != httpx.codes.TOO_MANY_REQUESTS or not said.isdecimal():
+        return None
+    return float(said) if int(said) <= WAIT_S_MOST else None

@@ -1,11 +1,15 @@
 """`autoshift records` as its users run it: a process, on the store or beside a running gateway."""
 
 import asyncio
+import itertools
 import json
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -55,6 +59,44 @@ async def filled(store: Path, count: int) -> list[str]:
 async def decided(gate: Gateway, count: int) -> list[str]:
     replies = [await gate.ask(f"What is {number} + 2?") for number in range(count)]
     return [reply.headers["x-autoshift-decision"] for reply in replies]
+
+
+@asynccontextmanager
+async def refusing_at_first(port: int, times: int) -> AsyncGenerator[str, None]:
+    """The URL of a front of the gateway, whose first callers asked too often."""
+    refused = itertools.count(1)
+    body = b'{"error": {"message": "not so fast"}}'
+    refusal = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: %d\r\n\r\n%s"
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if next(refused) <= times:
+            writer.write(refusal % (len(body), body))
+        else:
+            behind, ahead = await asyncio.open_connection("127.0.0.1", port)
+            ahead.write(head.replace(b"\r\n", b"\r\nconnection: close\r\n", 1))
+            writer.write(await behind.read(-1))
+            ahead.close()
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_an_export_waits_where_it_reads_too_fast(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as gate:
+        decisions = await decided(gate, 2)
+        port = httpx.URL(gate.url).port
+        assert port is not None
+        async with refusing_at_first(port, times=2) as url:
+            exported = await run("export", "-", "--url", url)
+        assert exported.status == 0, exported.err
+        assert [json.loads(line)["record"]["id"] for line in exported.out.splitlines()[1:]] == decisions
+        async with refusing_at_first(port, times=1) as url:
+            erased = await run("delete", "--all", "--yes", "--url", url)
+        assert "not so fast" in erased.err  # to erase is not tried again by itself
 
 
 async def test_records_go_to_a_file_and_into_another_store_and_teach_there(tmp_path: Path) -> None:
