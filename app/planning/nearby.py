@@ -34,7 +34,8 @@ COMPARING = 2.0
 DEARER = 4.0
 """How much dearer than the tier below one of unknown price is taken to be."""
 CHEAPEST_USD = 1e-4
-FACTS_KEPT = 20_000
+FACTS_KEPT = 25_000
+"""As many as a store keeps of records to be found again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,9 @@ async def test_an_export_waits_where_it_reads_too_fast(tmp_path: Path) -> None:
         async with refusing_at_first(port, times=2) as url:
             exported = await run("export", "-", "--url", url)
         assert exported.status == 0, exported.err
-        assert [json.loads(line)["record"]["id"] for line in exported.out.splitlines()[1:]] == decisions
+        assert [
+            json.loads(line)["record"]["id"] for line in exported.out.splitlines()[1:]
+        ] == decisions
         async with refusing_at_first(port, times=1) as url:
             erased = await run("delete", "--all", "--yes", "--url", url)
         assert "not so fast" in erased.err  # to erase is not tried again by itself
