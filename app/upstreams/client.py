@@ -156,6 +156,8 @@ class Upstream:
             except Exception as exc:
                 if type(exc) is TimeoutError:
                     raise self._silent(wait_s) from None
+                # Its frames lead to the request, and the reader of the body keeps it: a circle.
+                exc.__traceback__ = None
                 raise translate(exc, self._name) from exc
             total_bytes += len(piece)
             if total_bytes > ANSWER_BYTES:
