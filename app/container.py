@@ -22,7 +22,7 @@ def memory_limit_bytes(root: Path = Path("/")) -> int | None:
 def _groups(told: Path, mounted: Path) -> list[Path]:
     """The files with limits: of each group's path and of all above, whatever of it is mounted."""
     try:
-        lines = told.read_text(encoding="utf-8").splitlines()
+        lines = told.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return []
     files: list[Path] = []

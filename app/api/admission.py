@@ -32,9 +32,11 @@ class Admission:
     ) -> None:
         """Errors: RateLimitedError, before the route has seen the request."""
         scope[ADMITTED] = caller
+        if caller.limits == UNLIMITED:
+            await app(scope, receive, send)
+            return
         if scope["method"] == "GET":
             await self._count_read(caller)
-        if caller.limits == UNLIMITED or scope["method"] == "GET":
             await app(scope, receive, send)
             return
         counted = True
@@ -68,15 +70,9 @@ class Admission:
         if per_minute is None:
             return True
         try:
-            stand = await self._past(_rate_of(caller), per_minute)
+            await self._hit(caller, _rate_of(caller), "ask", per_minute)
         except CountsDownError:
             return False
-        if stand is not None:
-            raise RateLimitedError(
-                f"this key may ask {per_minute} times a minute; wait a little",
-                retry_after_s=max(SOON_S, stand.reset_s),
-                limits=await self._told(caller),
-            )
         return True
 
     async def _count_read(self, caller: Caller) -> None:
@@ -85,17 +81,18 @@ class Admission:
             return
         per_minute = max(READS_PER_MINUTE, caller.limits.requests_per_minute)
         with suppress(CountsDownError):
-            stand = await self._past(f"reads_per_minute:{caller.name}", per_minute)
-            if stand is not None:
-                raise RateLimitedError(
-                    f"this key may read {per_minute} times a minute; wait a little",
-                    retry_after_s=max(SOON_S, stand.reset_s),
-                )
+            await self._hit(caller, f"reads_per_minute:{caller.name}", "read", per_minute)
 
-    async def _past(self, name: str, per_minute: int) -> Stand | None:
-        """Count one more; how it stands where that is one too many. Errors: CountsDownError."""
-        counted = await self._limiter.hit(name, per_minute)
-        return None if counted else await self._limiter.rate(name, per_minute)
+    async def _hit(self, caller: Caller, rate: str, does: str, per_minute: int) -> None:
+        """Count one more. Errors: RateLimitedError where it is one too many; CountsDownError."""
+        if await self._limiter.hit(rate, per_minute):
+            return
+        stand = await self._limiter.rate(rate, per_minute)
+        raise RateLimitedError(
+            f"this key may {does} {per_minute} times a minute; wait a little",
+            retry_after_s=max(SOON_S, stand.reset_s),
+            limits=await self._told(caller),
+        )
 
     async def _told(self, caller: Caller) -> dict[str, str]:
         """Source: OpenAI's rate limit headers."""

@@ -154,4 +154,4 @@ def _wait_s(reply: httpx.Response) -> float | None:
     said = reply.headers.get("retry-after", "")
     if reply.status_code != httpx.codes.TOO_MANY_REQUESTS or not said.isdecimal():
         return None
-    return float(said) if int(said) <= WAIT_S_MOST else None
+    return max(1.0, float(said)) if int(said) <= WAIT_S_MOST else None

@@ -47,6 +47,12 @@ def test_version_1(tmp_path: Path, limit: str, expected: int | None) -> None:
     assert memory_limit_bytes(made(tmp_path, told, **limits)) == expected
 
 
+def test_a_name_that_is_no_text_is_one(tmp_path: Path) -> None:
+    root = made(tmp_path, "", **{"memory.max": "7"})
+    (root / "proc/self/cgroup").write_bytes(b"0::/\xff\n")
+    assert memory_limit_bytes(root) == 7
+
+
 def test_a_path_with_colons_is_read_whole(tmp_path: Path) -> None:
     root = made(tmp_path, "0::/a:b\n", **{"a:b/memory.max": "7"})
     assert memory_limit_bytes(root) == 7
