@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 import httpx
 
-from app.errors import UpstreamBrokenError, UpstreamError, UpstreamTimeoutError
+from app.errors import (
+    UpstreamBrokenError,
+    UpstreamConnectError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
 from app.jsontext import Json, dump_json
 from app.patience import Patience
 from app.tiers import Timeouts
@@ -139,7 +144,7 @@ class Upstream:
             return await patience.wait(asked, timeouts.first_byte_s)
         except Exception as exc:
             if type(exc) is TimeoutError:  # the transport has some that are more than that
-                raise self._silent(timeouts.first_byte_s) from None
+                raise self._silent(timeouts.first_byte_s, connection) from None
             raise translate(exc, self._name, connection) from exc
 
     async def _body(
@@ -181,7 +186,9 @@ class Upstream:
         retry_after = response.headers.get("retry-after")
         return refusal(self._name, response.status_code, received, retry_after)
 
-    def _silent(self, waited_s: float) -> UpstreamTimeoutError:
+    def _silent(self, waited_s: float, connection: Connection | None = None) -> UpstreamError:
+        if connection is not None and not connection.is_made:
+            return UpstreamConnectError(f"{self._name}: no connection within {waited_s:g} s")
         return UpstreamTimeoutError(f"{self._name}: no byte within {waited_s:g} s")
 
 

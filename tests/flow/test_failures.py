@@ -78,11 +78,15 @@ FAILURES: dict[str, tuple[Reply, int, str, str, dict[str, str]]] = {
 }
 
 
-def tiers(**changes: Any) -> list[Json]:
-    """The usual tiers, changed by name."""
+QUICK = {"timeouts": {"connect_s": 1, "first_byte_s": 0.25, "idle_s": 0.25}}
+
+
+def tiers(**changes: Json) -> list[Json]:
+    """The usual tiers, changed by name; only `small` is given up quickly."""
     usual: list[Json] = configuration("", Path())["tiers"]
-    quick = {"connect_s": 1, "first_byte_s": 0.25, "idle_s": 0.25}
-    return [{**tier, "timeouts": quick, **changes.get(tier["name"], {})} for tier in usual]
+    changes = {"small": {}, **changes}
+    changes["small"] = {**QUICK, **changes["small"]}
+    return [{**tier, **changes.get(tier["name"], {})} for tier in usual]
 
 
 def all_answer(gate: Gateway, reply: Reply) -> None:
@@ -105,7 +109,7 @@ async def test_a_tier_that_fails_is_replaced_by_the_next(tmp_path: Path) -> None
 
 
 async def test_when_every_tier_fails_the_status_tells_how(tmp_path: Path) -> None:
-    async with gateway(tmp_path, tiers=tiers()) as gate:
+    async with gateway(tmp_path, tiers=tiers(medium=QUICK, large=QUICK)) as gate:
         for how, (failure, status, kind, code, headers) in FAILURES.items():
             all_answer(gate, failure)
             for stream in (False, True):

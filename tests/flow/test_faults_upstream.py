@@ -222,10 +222,13 @@ def last_error(reply: httpx.Response) -> Json:
 async def test_u4_what_takes_no_connection_is_given_up_after_its_time(tmp_path: Path) -> None:
     refused = {"base_url": "http://127.0.0.1:1/v1"}
     async with black_hole() as nowhere, faulty_provider() as behind:
-        for place in (refused, {"base_url": nowhere}):
+        # One may wait longer to connect than for the answer: it is unreachable all the same.
+        slow = {"timeouts": {**QUICK, "connect_s": 5}}
+        places = [(refused, {}), ({"base_url": nowhere}, {}), ({"base_url": nowhere}, slow)]
+        for number, (place, times) in enumerate(places):
             providers = {"gone": place, "scripted": {"base_url": behind.url}}
-            changed = tiers(small={"provider": "gone"})
-            store = tmp_path / place["base_url"][-9:].replace("/", "_")
+            changed = tiers(small={"provider": "gone", **times})
+            store = tmp_path / str(number)
             async with gateway_before(behind, store, providers=providers, tiers=changed) as gate:
                 for stream in (False, True):
                     started_s = time.monotonic()

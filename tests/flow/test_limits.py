@@ -18,7 +18,6 @@ from tests.support.gateway import (
     Json,
     configuration,
     gateway,
-    in_no_hurry,
     metric,
     until,
 )
@@ -76,7 +75,7 @@ async def test_a_limit_in_money_holds_with_200_callers_at_once(
         behind = await stack.enter_async_context(provider())
         # Each costs about as much as it can: 200 tokens of output at 4 USD per million.
         behind.answers("model-small", Says(usage=(250, 200)))
-        settings = {"keys": keys, "limits": {**limits, "in_flight": 400}, "tiers": in_no_hurry()}
+        settings = {"keys": keys, "limits": {**limits, "in_flight": 400}}
         gates = [
             await stack.enter_async_context(gateway(tmp_path / str(at), behind, **settings))
             for at in range(1 if kind == "memory" else 2)
@@ -336,7 +335,8 @@ async def test_without_its_server_rates_are_not_limited_and_money_is_not_spent(
         limits = {"url": server.url, "password_env": "REDIS_PASSWORD"}
         async with gateway(tmp_path, keys=keys, limits=limits) as gate:
             assert (await gate.ask(headers=bearer("b-1"), max_tokens=9)).status_code == 200
-            assert await counts_are(gate, "up")
+            await until(lambda: counts_are(gate, "up"))
+            caplog.clear()
             await server.stop()
             await until(lambda: counts_are(gate, "down"), 10)
             assert (await gate.http.get("/readyz")).status_code == 200
@@ -356,6 +356,8 @@ async def test_without_its_server_rates_are_not_limited_and_money_is_not_spent(
                 "limits_unavailable",
             )
             assert refused.headers["retry-after"] == "2"
+            # Once, however many asked. Of a server that is there but slow it may be said again.
+            assert caplog.text.count("the limits' server does not answer") == 1
             await server.start()
 
             async def is_served() -> bool:
@@ -364,8 +366,7 @@ async def test_without_its_server_rates_are_not_limited_and_money_is_not_spent(
 
             await until(is_served)
             await until(lambda: counts_are(gate, "up"))
-            assert caplog.text.count("the limits' server does not answer") == 1
-            assert caplog.text.count("the limits' server answers again") == 1
+            assert "the limits' server answers again" in caplog.text
             text = (await gate.http.get("/metrics", headers=bearer("prom"))).text
             assert metric(text, "autoshift_limited_total", limit="limits_unavailable") >= 1
 

@@ -80,9 +80,12 @@ async def _heard(receive: Receive) -> None:
 
 @asynccontextmanager
 async def forwarding(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **more: Any
 ) -> AsyncGenerator[tuple[Gateway, Other], None]:
-    """A gateway that forwards embeddings and completions to another provider than the tiers'."""
+    """A gateway that forwards embeddings and completions to another provider than the tiers'.
+
+    `more`: of every tier.
+    """
     monkeypatch.setenv("OTHER_KEY", KEY)
     other = Other()
     async with serving(other, drain_s=1) as listening:
@@ -97,7 +100,10 @@ async def forwarding(
             nowhere,
             providers=providers,
             passthrough={"embeddings": "other", "completions": "other"},
-            tiers=[{**tier, "provider": "other"} for tier in configuration("", tmp_path)["tiers"]],
+            tiers=[
+                {**tier, "provider": "other", **more}
+                for tier in configuration("", tmp_path)["tiers"]
+            ],
         ) as gate:
             yield gate, other
 
@@ -222,7 +228,8 @@ async def test_errors_are_in_the_envelope_and_tell_no_secret(
 async def test_a_silent_provider_is_a_timeout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with forwarding(tmp_path, monkeypatch) as (gate, other):
+    quick = {"connect_s": 1, "first_byte_s": 0.5, "idle_s": 0.5}
+    async with forwarding(tmp_path, monkeypatch, timeouts=quick) as (gate, other):
         for parts in ((), (b"",), (ANSWER[:9],)):
             other.parts, other.gate = parts, asyncio.Event()
             reply = await embed(gate)

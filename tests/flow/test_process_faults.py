@@ -12,7 +12,7 @@ import pytest
 
 from tests.flow.test_serve import Served, config_file, served
 from tests.support.cgroup import kills, memory_group, within
-from tests.support.gateway import chat, in_no_hurry, until
+from tests.support.gateway import chat, until
 from tests.support.memory import peak_bytes
 from tests.support.provider import Says, provider
 
@@ -82,7 +82,7 @@ async def test_large_bodies_take_no_more_memory_together_than_they_may(tmp_path:
     async with provider() as behind:
         behind.answers("model-small", Says(delay_s=0.5))
         limits = {"held_bytes": HELD_BYTES}
-        config = config_file(tmp_path, behind.url, limits=limits, tiers=in_no_hurry())
+        config = config_file(tmp_path, behind.url, limits=limits)
         async with served("--config", config) as gate:
             assert await answers(gate)
             before_bytes = peak_bytes(gate.process.pid)
@@ -112,7 +112,7 @@ async def test_in_a_small_container_it_sheds_what_would_have_it_killed(tmp_path:
             pytest.skip("this process may make no control group")
         async with provider() as behind:
             behind.answers("model-small", Says(delay_s=0.5))
-            config = config_file(tmp_path, behind.url, tiers=in_no_hurry())
+            config = config_file(tmp_path, behind.url)
             async with served("--config", config, by=within(group)) as gate:
 
                 async def ask() -> int:

@@ -11,7 +11,15 @@ import httpx
 import orjson
 import pytest
 
-from tests.support.gateway import DEADLINE_S, Gateway, chat, gateway, metric, until
+from tests.support.gateway import (
+    DEADLINE_S,
+    Gateway,
+    chat,
+    configuration,
+    gateway,
+    metric,
+    until,
+)
 from tests.support.provider import INVALID, VALID, Fails, Hangs, Says, Sends
 
 pytestmark = pytest.mark.anyio
@@ -232,7 +240,10 @@ async def test_before_the_first_event_an_error_is_a_status_and_after_it_an_event
         assert reply.status_code == 502
         assert reply.headers["content-type"] == "application/json"
         assert reply.json()["error"]["type"] == "upstream_error"
-    async with gateway(tmp_path / "b", server={"hold_s": 0.1}) as gate:
+    small, *others = configuration("", tmp_path)["tiers"]
+    small["timeouts"] = {"connect_s": 1, "first_byte_s": 0.5, "idle_s": 0.5}
+    server = {"hold_s": 0.1}
+    async with gateway(tmp_path / "b", server=server, tiers=[small, *others]) as gate:
         gate.provider.answers("model-small", Hangs())
         for name in ("medium", "large"):
             gate.provider.answers(f"model-{name}", Fails(500))

@@ -80,7 +80,7 @@ def configuration(
     """Three tiers, `small`, `medium` and `large`, at one provider.
 
     The policy is the one whose every step a test can foresee, and what fails is not asked again nor
-    left alone, unless a test is about just that.
+    left alone, nor a slow machine given up, unless a test is about just that.
     """
     tiers = [
         {
@@ -89,7 +89,7 @@ def configuration(
             "model": f"model-{name}",
             "price": {"input": price, "output": 4 * price},
             "prior": prior,
-            "timeouts": {"connect_s": 1, "first_byte_s": 1.5, "idle_s": 1.5},
+            "timeouts": {"connect_s": 30, "first_byte_s": 30, "idle_s": 30},
         }
         for name, price, prior in (("small", 1, 0.55), ("medium", 10, 0.65), ("large", 100, 0.9))
     ]
@@ -104,12 +104,6 @@ def configuration(
         "seed": 1,
         **more,
     }
-
-
-def in_no_hurry() -> list[Json]:
-    """The usual tiers with time enough for a slow machine, where a test is about something else."""
-    timeouts = {"connect_s": 30, "first_byte_s": 30, "idle_s": 30}
-    return [{**tier, "timeouts": timeouts} for tier in configuration("", Path())["tiers"]]
 
 
 @asynccontextmanager
