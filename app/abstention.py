@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from app.errors import AbstainedError
 from app.learning.belief import after_attempts, chance_right, joint
-from app.learning.learner import USUAL_RATES
+from app.learning.judge_rates import USUAL_RATES
 from app.planning.climb import best_ended
 from app.policy import Action, Ask, Context, Stop
 from app.underway import Run

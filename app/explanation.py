@@ -13,8 +13,8 @@ from app.clock import Clock
 from app.events import Chunk, Event, Order, Settled
 from app.intervals import wilson
 from app.jsontext import Json
+from app.learning.judge_rates import USUAL_RATES
 from app.learning.labels import taught
-from app.learning.learner import USUAL_RATES
 from app.neighbours import Neighbour
 from app.planning.affinity import USUAL_OUTPUT_TOKENS
 from app.planning.levers import Lever, flips

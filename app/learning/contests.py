@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from app.learning.amounts import Label
 from app.learning.belief import Belief, after_attempts, joint, space
+from app.learning.judge_rates import USUAL_RATES
 from app.learning.labels import taught
-from app.learning.learner import FULL, USUAL_RATES
+from app.learning.learner import FULL
 from app.records import Record
 
 

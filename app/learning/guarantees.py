@@ -13,8 +13,9 @@ from math import inf
 
 from app.intervals import binomial_cdf, upper_bound
 from app.learning.belief import after_attempts, chance_right, joint
+from app.learning.judge_rates import USUAL_RATES
 from app.learning.labels import lessons_of, taught
-from app.learning.learner import FULL, USUAL_RATES
+from app.learning.learner import FULL
 from app.records import Attempt, Estimate, Record
 
 logger = logging.getLogger(__name__)

@@ -17,32 +17,57 @@ from app.records import Attempt, Record, Verdict
 OF_RIGHT: Array = np.array((0.75, 0.85, 0.92, 0.97))[:, None]
 OF_WRONG: Array = np.array((0.1, 0.2, 0.35, 0.5, 0.65, 0.8))[None, :]
 """The error rates that are weighed: P(valid | right) by P(valid | wrong)."""
-PRIOR: Array = -0.5 * (((OF_RIGHT - 0.9) / 0.06) ** 2 + ((OF_WRONG - 0.4) / 0.2) ** 2)
+USUAL_RATES: Rates = (0.9, 0.4)
+"""A judge's, where nothing is known of it."""
+SPREADS: Rates = (0.06, 0.2)
+"""Give or take so much, one standard deviation."""
+SAID = 0.5
+"""What is left of that where the configuration says how well judges judge."""
 DECAY = 0.999
 POOLED = 0.3
 """What a verdict on another tier's answer counts for."""
 POWER = 0.3
 """What a verdict counts for: chances that others' likelihoods make are not quite independent."""
+_SHAPE = (OF_RIGHT.size, OF_WRONG.size)
+
+
+def prior_of(said: Rates | None = None) -> Array:
+    """The logarithm of how likely each pair of rates is before any verdict, up to a constant.
+
+    `said` is what the configuration says of judges. Shape: (rights, wrongs).
+    """
+    right, wrong = said or USUAL_RATES
+    of_right, of_wrong = (spread * (SAID if said else 1.0) for spread in SPREADS)
+    prior: Array = -0.5 * (
+        ((OF_RIGHT - right) / of_right) ** 2 + ((OF_WRONG - wrong) / of_wrong) ** 2
+    )
+    return prior
+
+
+PRIOR = prior_of()
 
 
 @dataclass(slots=True)
 class JudgeRates:
-    """Weighs error rates, by tier whose answers are judged.
+    """Weighs error rates, by tier whose answers are judged; `prior` as `prior_of` has it.
 
-    Source: Dawid and Skene 1979, with the true answer's probability taken from the belief, which
-    never knows the verdict in question.
+    What is said of judges fades as verdicts come, as older verdicts do. Source: Dawid and Skene
+    1979, with the true answer's probability taken from the belief, which never knows the verdict in
+    question.
     """
 
+    prior: Array = field(default_factory=PRIOR.copy)
     _heard: dict[str, Array] = field(default_factory=dict)
     _known: dict[str, Rates] = field(default_factory=dict)
-    _pooled: Array = field(default_factory=lambda: np.zeros(PRIOR.shape))
+    _pooled: Array = field(default_factory=lambda: np.zeros(_SHAPE))
 
     def add(self, tier: str, chance: float, *, valid: bool) -> None:
         """One verdict on an answer that, all else considered, is right with this chance."""
         accepted = chance * OF_RIGHT + (1 - chance) * OF_WRONG
         seen = np.log(accepted if valid else 1 - accepted)
-        self._heard[tier] = DECAY * self._heard.get(tier, np.zeros(PRIOR.shape)) + seen
+        self._heard[tier] = DECAY * self._heard.get(tier, np.zeros(_SHAPE)) + seen
         self._pooled = DECAY * self._pooled + seen
+        self.prior = PRIOR + DECAY * (self.prior - PRIOR)
         self._known.clear()
 
     def rates(self, tier: str) -> Rates:
@@ -54,7 +79,8 @@ class JudgeRates:
 
     def _rates(self, tier: str) -> Rates:
         heard = POOLED * self._pooled + (1 - POOLED) * self._heard.get(tier, 0.0)
-        likely = np.exp(POWER * heard + PRIOR - (POWER * heard + PRIOR).max())
+        weighed = POWER * heard + self.prior
+        likely = np.exp(weighed - weighed.max())
         likely /= likely.sum()
         return float((likely * OF_RIGHT).sum()), float((likely * OF_WRONG).sum())
 

@@ -11,7 +11,8 @@ from app.learning.amounts import Judged, Label
 from app.learning.belief import Rates, Relation, after_attempts, chance_right, joint, relation_of
 from app.learning.gists import failed_check, gists
 from app.learning.influence import is_hearsay
-from app.learning.learner import FULL, USUAL_RATES
+from app.learning.judge_rates import USUAL_RATES
+from app.learning.learner import FULL
 from app.records import Attempt, Evidence, Record
 
 FAILED_CHECK = 0.03

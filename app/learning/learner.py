@@ -16,7 +16,7 @@ from app.learning.amounts import Bill, Judged, Key, Label, amounts_of
 from app.learning.belief import AGREEMENTS, RELATIONS, TRAPS, Array, Rates, Relation, World, lifted
 from app.learning.discounting import Amount
 from app.learning.drift import Drift
-from app.learning.judge_rates import JudgeRates
+from app.learning.judge_rates import JudgeRates, prior_of
 from app.learning.means import REMEMBERED, Means
 from app.records import Lessons
 
@@ -40,8 +40,6 @@ CATCH_UP_REQUESTS = 50
 FULL = "full"
 NOTHING = Bill()
 TENANTS = 10_000
-USUAL_RATES: Rates = (0.9, 0.4)
-"""A judge's, where nothing is known of it: as `JudgeRates` has them, to a tenth."""
 
 
 @dataclass(slots=True)
@@ -241,14 +239,18 @@ class Ledger:
 
 
 class Learner:
-    """The ledgers by tenant; of too many tenants, those not heard of for longest are forgotten."""
+    """The ledgers by tenant; of too many tenants, those not heard of for longest are forgotten.
 
-    def __init__(self) -> None:
+    `judged` is how well judges are said to judge; None: nothing is known of them.
+    """
+
+    def __init__(self, judged: Rates | None = None) -> None:
         self._ledgers: Latest[str, Ledger] = Latest(TENANTS)
+        self._prior = prior_of(judged)
 
     def ledger(self, tenant: str) -> Ledger:
         """The tenant's own; an empty one where it is new."""
-        return self._ledgers.of(tenant, Ledger)
+        return self._ledgers.of(tenant, lambda: Ledger(judge_rates=JudgeRates(self._prior)))
 
 
 def _chance(budget_usd: float, cost_usd: float) -> float:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from app.dials import Trade
+from app.learning.belief import Rates
 from app.learning.influence import whose
+from app.learning.learner import Learner
 from app.planning.affinity import goes_live
 from app.planning.cascading import Rung, Worth, believed, start_of, worths
 from app.planning.climb import climb, frugal_judge, judge_rule
@@ -47,10 +49,11 @@ class Climber:
         *,
         quality_per_dollar: float | None,
         judge: str | None,
+        judged: Rates | None = None,
         vouch_accuracy: float,
     ) -> None:
         self.judge = judge_rule(judge) if judge else frugal_judge
-        self.tallies = Tallies(self.judge, quality_per_dollar)
+        self.tallies = Tallies(self.judge, quality_per_dollar, Learner(judged))
         self._estimates = estimates
         self._vouch_accuracy = vouch_accuracy
         self._plans: PerRequest[Plan] = PerRequest()

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from app.dials import Trade
+from app.learning.belief import Rates
 from app.learning.influence import whose
-from app.learning.learner import LESSON_SHARE, Ledger
+from app.learning.learner import LESSON_SHARE, Learner, Ledger
 from app.planning.climb import JudgeRule, frugal_judge, judge_rule
 from app.planning.nearby import Nearby, View
 from app.planning.tallies import usual_labels
@@ -18,17 +19,23 @@ NEIGHBOURS = 50
 class Learned:
     """A policy without its steps: a base for those that look at `Nearby.view`.
 
-    `judge` None: whom `frugal_judge` names. `lessons` is the share of all spend that lessons cost.
+    `judge` None: whom `frugal_judge` names; `judged` is how well judges are said to judge.
+    `lessons` is the share of all spend that lessons cost.
     What is learned comes from records alone: shown the same ones in order, it is the same again.
     """
 
     def __init__(
-        self, name: str, *, judge: str | None = None, lessons: float = LESSON_SHARE
+        self,
+        name: str,
+        *,
+        judge: str | None = None,
+        judged: Rates | None = None,
+        lessons: float = LESSON_SHARE,
     ) -> None:
         self.name = name
         self.neighbours = NEIGHBOURS
         self._judge: JudgeRule = judge_rule(judge) if judge else frugal_judge
-        self._nearby = Nearby(self._judge)
+        self._nearby = Nearby(self._judge, Learner(judged))
         self._lessons = lessons
 
     def lessons(self, context: Context) -> Lessons | None:

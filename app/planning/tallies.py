@@ -8,8 +8,9 @@ from app.dials import Dial, Trade
 from app.learning.amounts import Label
 from app.learning.facts import bill_of
 from app.learning.influence import whose
+from app.learning.judge_rates import USUAL_RATES
 from app.learning.labels import Taught, audited_by_coin, judged_by_coin, taught
-from app.learning.learner import USUAL_RATES, Learner
+from app.learning.learner import Learner
 from app.planning.affinity import MARGIN
 from app.planning.climb import JudgeRule
 from app.planning.nearby import mean_costs_usd

@@ -15,8 +15,8 @@ from app.dials import Dial, Trade
 from app.latest import Latest
 from app.learning.amounts import Label
 from app.learning.influence import whose
+from app.learning.judge_rates import USUAL_RATES
 from app.learning.labels import taught
-from app.learning.learner import USUAL_RATES
 from app.planning.affinity import MARGIN, goes_live
 from app.planning.climb import best_ended, go_on
 from app.planning.learned import Learned, seated, stands, start_of

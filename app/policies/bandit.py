@@ -13,8 +13,10 @@ from statistics import NormalDist
 from typing import Literal, TypeAlias
 
 from app.learning.amounts import Key
+from app.learning.belief import Rates
 from app.learning.discounting import Amount
 from app.learning.influence import whose
+from app.learning.learner import Learner
 from app.learning.means import Means
 from app.learning.regression import Array, Regression
 from app.learning.sketches import SKETCH, features_of, sketch_of
@@ -92,6 +94,7 @@ class Bandit:
         verdicts: float = 0.2,
         lessons: float = 0.05,
         judge: str | None = None,
+        judged: Rates | None = None,
         vouch_accuracy: float = 0.7,
         name: str = "bandit",
     ) -> None:
@@ -104,7 +107,7 @@ class Bandit:
         self._lessons = lessons
         self._vouch_accuracy = vouch_accuracy
         self._judge = judge_rule(judge) if judge else frugal_judge
-        self._tallies = Tallies(self._judge, quality_per_dollar)
+        self._tallies = Tallies(self._judge, quality_per_dollar, Learner(judged))
         self._tables: OrderedDict[str, Table] = OrderedDict()
         self._taken: OrderedDict[tuple[str, str], Taken] = OrderedDict()
         told = "auto" if quality_per_dollar is None else f"{quality_per_dollar:g}"

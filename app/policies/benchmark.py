@@ -12,7 +12,7 @@ from statistics import NormalDist
 import numpy as np
 
 from app.errors import SettingsError
-from app.learning.belief import lifted
+from app.learning.belief import Rates, lifted
 from app.learning.clusters import Array, Clusters, cluster
 from app.learning.evaluations import Evaluation, good_enough
 from app.planning.climber import Climber, Climbing
@@ -86,6 +86,7 @@ class Benchmark(Climbing):
         prior_weight: float = 8.0,
         lessons: float = 0.05,
         judge: str | None = None,
+        judged: Rates | None = None,
         vouch_accuracy: float = 0.7,
         name: str = "benchmark",
     ) -> None:
@@ -95,6 +96,7 @@ class Benchmark(Climbing):
             self.estimates,
             quality_per_dollar=quality_per_dollar,
             judge=judge,
+            judged=judged,
             vouch_accuracy=vouch_accuracy,
         )
         super().__init__(name, climber, lessons)

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from app.dials import Dial, Trade
 from app.latest import Latest
-from app.learning.belief import after_verdict, chance_right, joint
+from app.learning.belief import Rates, after_verdict, chance_right, joint
 from app.learning.facts import bill_of
 from app.learning.influence import whose
 from app.learning.learner import Ledger
@@ -54,10 +54,11 @@ class CascadeRouting(Learned):
         quality_per_dollar: float | None = None,
         usd_per_1000: float | None = None,
         judge: str | None = None,
+        judged: Rates | None = None,
         lessons: float = 0.05,
         vouch_accuracy: float = 0.7,
     ) -> None:
-        super().__init__("cascade_routing", judge=judge, lessons=lessons)
+        super().__init__("cascade_routing", judge=judge, judged=judged, lessons=lessons)
         self._rate = quality_per_dollar
         self._usd_per_1000 = usd_per_1000
         self._judges = judge != "none"

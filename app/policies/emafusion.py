@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from app.judge.arbiter import family_of
 from app.latest import Latest
+from app.learning.belief import Rates
 from app.learning.influence import whose
 from app.learning.kinds import Kinds
 from app.learning.sketches import sketch_of
@@ -42,6 +43,7 @@ class EmaFusion(Climbing):
         grey: tuple[float, float] = GREY,
         lessons: float = 0.05,
         judge: str | None = None,
+        judged: Rates | None = None,
         vouch_accuracy: float = 0.7,
         name: str = "emafusion",
     ) -> None:
@@ -52,6 +54,7 @@ class EmaFusion(Climbing):
             self.estimates,
             quality_per_dollar=quality_per_dollar,
             judge=judge,
+            judged=judged,
             vouch_accuracy=vouch_accuracy,
         )
         super().__init__(name, climber, lessons)

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing_extensions import override
 
 from app.latest import Latest
-from app.learning.belief import after_verdict, chance_right, joint
+from app.learning.belief import Rates, after_verdict, chance_right, joint
 from app.learning.guarantees import Guard, audits_of, score_of
 from app.learning.influence import whose
-from app.learning.learner import USUAL_RATES
+from app.learning.judge_rates import USUAL_RATES
 from app.planning.affinity import goes_live
 from app.planning.climb import best_ended, go_on
 from app.planning.learned import Learned, is_judged, seated, stands, start_of
@@ -46,9 +46,10 @@ class TargetError(Learned):
         error: float = 0.1,
         confidence: float = 0.9,
         judge: str | None = None,
+        judged: Rates | None = None,
         lessons: float = 0.05,
     ) -> None:
-        super().__init__("target_error", judge=judge, lessons=lessons)
+        super().__init__("target_error", judge=judge, judged=judged, lessons=lessons)
         self._error, self._doubt = error, 1 - confidence
         self._guards: Latest[str, dict[str, Guard]] = Latest(TENANTS)
         self.version = f"1,error={error:g},confidence={confidence:g},judge={judge or 'frugal'}"

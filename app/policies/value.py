@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from app.dials import Dial
 from app.learning.audits import Kept
+from app.learning.belief import Rates
 from app.learning.learner import LESSON_SHARE
 from app.planning.affinity import goes_live
 from app.planning.climb import best_ended
@@ -33,9 +34,10 @@ class Value(Learned):
     """The policy. `quality_per_dollar` is the accuracy (of 1) that one more USD must buy.
 
     None: as `dial` says, else a mean call of the top tier must buy ten points. `usd_per_second` is
-    what a second of waiting is worth. `judge` None: whom `frugal_judge` names. What it learns
-    online is its own: whoever starts afresh, in replay say, makes a new policy, and whoever starts
-    again shows it the records in order.
+    what a second of waiting is worth. `judge` None: whom `frugal_judge` names; `judged` is how well
+    judges are said to judge, None: nothing is known of them. What it learns online is its own:
+    whoever starts afresh, in replay say, makes a new policy, and whoever starts again shows it the
+    records in order.
     """
 
     def __init__(
@@ -45,13 +47,14 @@ class Value(Learned):
         dial: Dial | None = None,
         usd_per_second: float = 0.0,
         judge: str | None = None,
+        judged: Rates | None = None,
         vouch_accuracy: float = VOUCH_ACCURACY,
         lessons: float = LESSON_SHARE,
         frozen: bool = False,
         neighbours: int = NEIGHBOURS,
         name: str = "value",
     ) -> None:
-        super().__init__(name, judge=judge, lessons=0.0 if frozen else lessons)
+        super().__init__(name, judge=judge, judged=judged, lessons=0.0 if frozen else lessons)
         self.neighbours = neighbours
         if quality_per_dollar is not None:
             dial = Dial("quality_per_dollar", quality_per_dollar)
@@ -59,7 +62,8 @@ class Value(Learned):
         self._trader = Trader(self._judge, dial, usd_per_second, DEPTH_FIRST)
         told = "quality_per_dollar=auto" if dial is None else f"{dial.name}={dial.value:g}"
         waiting = f",usd_per_second={usd_per_second:g}" if usd_per_second else ""
-        self.version = f"1,{told}{waiting},judge={judge or 'frugal'}"
+        said = f",judged={judged[0]:g}-{judged[1]:g}" if judged else ""
+        self.version = f"1,{told}{waiting},judge={judge or 'frugal'}{said}"
 
     def next(self, context: Context, attempts: Sequence[Attempt]) -> Action:
         """The step of the highest value, where there is a choice."""

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from app.latest import Latest
 from app.learning.amounts import Label
+from app.learning.belief import Rates
 from app.learning.contests import chance_of_win, contest
 from app.learning.influence import whose
 from app.learning.learner import CHANGE_DISCOUNT
@@ -54,10 +55,11 @@ class Winrate(Learned):
         weak: str | None = None,
         strong: str | None = None,
         judge: str | None = None,
+        judged: Rates | None = None,
         lessons: float = 0.05,
         vouch_accuracy: float = 0.7,
     ) -> None:
-        super().__init__("winrate", judge=judge, lessons=lessons)
+        super().__init__("winrate", judge=judge, judged=judged, lessons=lessons)
         self._strong_share = strong_share
         self.threshold = threshold
         self._weak, self._strong = weak, strong

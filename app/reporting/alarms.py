@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import isfinite, log
 from typing import Literal, get_args
 
-from app.learning.learner import USUAL_RATES
+from app.learning.judge_rates import USUAL_RATES
 from app.records import Attempt, Record, Verdict
 from app.reporting.counterfactual import N_EFF_MIN, Sums
 from app.reporting.sightings import UNKNOWN_ACCURACY, Row

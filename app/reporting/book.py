@@ -9,8 +9,8 @@ from typing import TypeAlias, get_args
 import numpy as np
 import numpy.typing as npt
 
+from app.learning.judge_rates import USUAL_RATES
 from app.learning.labels import SOURCES, arm_of, judged_by_coin, taught
-from app.learning.learner import USUAL_RATES
 from app.records import PURPOSES, Attempt, Outcome, Record
 from app.reporting.counterfactual import Sums
 from app.reporting.sightings import SERVED

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Literal
 
+from app.learning.judge_rates import USUAL_RATES
 from app.learning.labels import HIGHER_DISAGREES, LOWER_DISAGREES, lessons_of, taught
-from app.learning.learner import USUAL_RATES
 from app.records import Attempt, Purpose, Record, total_usd
 
 SERVED = "what was served"

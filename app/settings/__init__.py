@@ -10,6 +10,7 @@ from typing_extensions import override
 from app.dials import DIAL_MAX, DIALS, Dial, DialName
 from app.extension import StreamMode
 from app.section import LOOPBACK, Fraction, Name, NotNegative, Positive, Section
+from app.settings.judging import JudgeSection
 from app.settings.keys import Key, Limits
 from app.settings.mode import ModeSetting, ShadowSection
 from app.settings.policies import (
@@ -116,22 +117,6 @@ class ValueSection(Section):
         if len(names) > 1:
             raise ValueError(f"{' and '.join(names)} exclude each other; keep one of them")
         return self
-
-
-class JudgeSection(Section):
-    """Who judges; left out: the policy's own rule. `max_tokens` caps verdict and reasoning.
-
-    `arbiter` decides where a lesson's answer differs from the served one. Of `canary_every` of a
-    judge's verdicts, one is followed by another on an answer known to be wrong; 0: never.
-    `skip_surest`: the share of each tier's answers, those it was surest of, that need no verdict.
-    """
-
-    by: str | None = None
-    arbiter: str = "auto"
-    max_tokens: Annotated[int, Field(ge=16)] = 4096
-    timeout_s: Positive = 60.0
-    canary_every: Annotated[int, Field(ge=0)] = 500
-    skip_surest: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Stream(Section):

@@ -6,15 +6,9 @@ import pytest
 
 from app.learning.amounts import Bill, Judged, Label
 from app.learning.belief import Relation
+from app.learning.judge_rates import USUAL_RATES
 from app.learning.labels import Opinion
-from app.learning.learner import (
-    LESSON_MAX,
-    LESSON_SHARE,
-    TENANTS,
-    USUAL_RATES,
-    Learner,
-    Ledger,
-)
+from app.learning.learner import LESSON_MAX, LESSON_SHARE, TENANTS, Learner, Ledger
 
 ASK_USD = {"small": 0.001, "large": 0.1}
 JUDGE_USD = {"small": 0.002}

@@ -173,6 +173,21 @@ def test_who_judges_must_be_a_tier_or_a_known_word(directory: Path, key: str) ->
 
 
 @pytest.mark.parametrize(
+    ("prior", "says"),
+    [
+        ("{valid_if_right: 0.5, valid_if_wrong: 0.4}", "such a judge tells nothing"),
+        ("{valid_if_right: 0.1, valid_if_wrong: 0.9}", "such a judge tells nothing"),
+        ("{valid_if_right: 95, valid_if_wrong: 0.2}", "valid_if_right: Input should be less"),
+        ("{valid_if_right: 0.9}", "valid_if_wrong: is missing"),
+    ],
+)
+def test_how_well_judges_judge_must_tell_something(directory: Path, prior: str, says: str) -> None:
+    message = refusal(directory, WORKING + f"judge: {{prior: {prior}}}")
+    assert "judge.prior" in message
+    assert says in message
+
+
+@pytest.mark.parametrize(
     "host",
     ["0.0.0.0", "192.168.1.5", "example.com", "::"],  # noqa: S104 - they are refused
 )

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
+from app.learning.judge_rates import USUAL_RATES
 from app.learning.labels import Taught, judged_by_coin, taught
-from app.learning.learner import USUAL_RATES
 from app.neighbours import Neighbour
 from app.planning.climb import judge_rule
 from app.planning.nearby import Nearby
@@ -678,3 +678,12 @@ def play(
             with_lesson(told, *asked_later, drawn=drawn.drawn)
     policy.observe(told)
     return told
+
+
+def test_a_verdict_is_bought_of_judges_that_are_said_to_be_good() -> None:
+    steps = [
+        Value(judged=judged).next(context(), [attempt("medium", "4")])
+        for judged in ((0.95, 0.1), None, (0.9, 0.65))
+    ]
+    # Half as surely told apart, a verdict is worth less than it costs.
+    assert [type(step) for step in steps] == [Judge, Judge, Ask]
