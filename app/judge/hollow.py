@@ -48,11 +48,12 @@ _PUNCTUATION = frozenset({".", ",", ":", ";", "…", "...", "--", "---", "##", "
 _SPACE = re.compile(r"\s+")
 _EDGES = re.compile(r"^[\s#*_>`\"'(\[{]+|[\s#*_`\"':;.,!…。、)\]}-]+$")
 _NO_WORD = re.compile(r"[^\w]+")
+_WORD = re.compile(r"\w+")
 
 
 def visible(text: str) -> str:
-    """The text without characters that nobody sees."""
-    return text.translate(INVISIBLE)
+    """The text without characters that nobody sees; ASCII has none."""
+    return text if text.isascii() else text.translate(INVISIBLE)
 
 
 def hollow(request: ChatRequest, answer: Answer) -> str | None:
@@ -86,5 +87,14 @@ def _opens_only(text: str) -> bool:
 
 
 def _repeats(question: str, answer: str) -> bool:
-    asked, said = (_NO_WORD.sub(" ", visible(t)).casefold().strip() for t in (question, answer))
-    return asked == said != "" and len(question.split()) >= ECHO_WORDS
+    asked, said = visible(question), visible(answer)
+    # Most begin with another word, and one look is enough.
+    if _first_word(asked) != _first_word(said) or len(question.split()) < ECHO_WORDS:
+        return False
+    asked, said = (_NO_WORD.sub(" ", text).casefold().strip() for text in (asked, said))
+    return asked == said != ""
+
+
+def _first_word(text: str) -> str:
+    word = _WORD.search(text)
+    return word[0].casefold() if word else ""

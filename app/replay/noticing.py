@@ -25,11 +25,15 @@ class Noticed:
     changes: list[tuple[int, str]] = field(default_factory=list)
     _position: int = 0
     _known: dict[str, float] = field(default_factory=dict)
+    _notices: Notices | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._notices = self.policy if isinstance(self.policy, Notices) else None
 
     def note(self, record: Record) -> None:
         """Ask the policy after each question, in the order of the stream."""
-        if isinstance(self.policy, Notices):
-            now = dict(self.policy.changes(record.tenant))
+        if self._notices is not None:
+            now = dict(self._notices.changes(record.tenant))
             for tier, since_s in now.items():
                 if self._known.get(tier) != since_s:
                     self.changes.append((self._position, tier))
