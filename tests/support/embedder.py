@@ -22,7 +22,8 @@ class ScriptedEmbedder:
     async def embed(self, text: str) -> Vector | None:
         await asyncio.sleep(self.takes_s)
         if isinstance(self.gives, Exception):
-            raise self.gives
+            # A new one each time: by its frames, the one that is given would keep the request.
+            raise type(self.gives)(*self.gives.args)
         return self.gives
 
 
