@@ -167,7 +167,9 @@ AGAIN: Mapping[str, tuple[Act, bool]] = {
 async def test_only_what_may_go_well_at_once_is_asked_again_and_that_once(
     tmp_path: Path, stream: bool
 ) -> None:
-    async with faulty_gateway(tmp_path, retries={**NOW, "per_s": 100}) as (gate, behind):
+    patient = tiers(small={"timeouts": PATIENT})
+    retries = {**NOW, "per_s": 100}
+    async with faulty_gateway(tmp_path, retries=retries, tiers=patient) as (gate, behind):
         for how, (fault, again) in AGAIN.items():
             # Over new connections, so that none can be a stale one.
             behind.close_idle()
