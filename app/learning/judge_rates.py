@@ -28,7 +28,6 @@ POOLED = 0.3
 """What a verdict on another tier's answer counts for."""
 POWER = 0.3
 """What a verdict counts for: chances that others' likelihoods make are not quite independent."""
-_SHAPE = (OF_RIGHT.size, OF_WRONG.size)
 
 
 def prior_of(said: Rates | None = None) -> Array:
@@ -56,16 +55,16 @@ class JudgeRates:
     question.
     """
 
-    prior: Array = field(default_factory=PRIOR.copy)
+    prior: Array = field(default_factory=lambda: PRIOR)
     _heard: dict[str, Array] = field(default_factory=dict)
     _known: dict[str, Rates] = field(default_factory=dict)
-    _pooled: Array = field(default_factory=lambda: np.zeros(_SHAPE))
+    _pooled: Array = field(default_factory=lambda: np.zeros(PRIOR.shape))
 
     def add(self, tier: str, chance: float, *, valid: bool) -> None:
         """One verdict on an answer that, all else considered, is right with this chance."""
         accepted = chance * OF_RIGHT + (1 - chance) * OF_WRONG
         seen = np.log(accepted if valid else 1 - accepted)
-        self._heard[tier] = DECAY * self._heard.get(tier, np.zeros(_SHAPE)) + seen
+        self._heard[tier] = DECAY * self._heard.get(tier, np.zeros(PRIOR.shape)) + seen
         self._pooled = DECAY * self._pooled + seen
         self.prior = PRIOR + DECAY * (self.prior - PRIOR)
         self._known.clear()

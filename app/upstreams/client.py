@@ -187,7 +187,7 @@ class Upstream:
         return refusal(self._name, response.status_code, received, retry_after)
 
     def _silent(self, waited_s: float, connection: Connection | None = None) -> UpstreamError:
-        if connection is not None and not connection.is_made:
+        if connection is not None and not connection.established:
             return UpstreamConnectError(f"{self._name}: no connection within {waited_s:g} s")
         return UpstreamTimeoutError(f"{self._name}: no byte within {waited_s:g} s")
 

@@ -41,7 +41,7 @@ class Connection:
     """What is known about the connection that a request goes over."""
 
     kept: bool = False
-    is_made: bool = False
+    established: bool = False
     started_s: float = field(default_factory=time.monotonic)
 
 
@@ -149,11 +149,11 @@ def _tracing() -> aiohttp.TraceConfig:
 
     async def on_reuse(_: object, about: SimpleNamespace, __: object) -> None:
         if about.trace_request_ctx is not None:
-            about.trace_request_ctx.kept = about.trace_request_ctx.is_made = True
+            about.trace_request_ctx.kept = about.trace_request_ctx.established = True
 
     async def on_made(_: object, about: SimpleNamespace, __: object) -> None:
         if about.trace_request_ctx is not None:
-            about.trace_request_ctx.is_made = True
+            about.trace_request_ctx.established = True
 
     tracing.on_connection_reuseconn.append(on_reuse)
     tracing.on_connection_create_end.append(on_made)

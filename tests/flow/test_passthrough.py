@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.errors import SettingsError
 from app.serving import serving
+from tests.support.faulty_gateway import QUICK
 from tests.support.gateway import Gateway, configuration, gateway, metric, until
 from tests.support.provider import Provider
 
@@ -228,8 +229,7 @@ async def test_errors_are_in_the_envelope_and_tell_no_secret(
 async def test_a_silent_provider_is_a_timeout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quick = {"connect_s": 1, "first_byte_s": 0.5, "idle_s": 0.5}
-    async with forwarding(tmp_path, monkeypatch, timeouts=quick) as (gate, other):
+    async with forwarding(tmp_path, monkeypatch, timeouts=QUICK) as (gate, other):
         for parts in ((), (b"",), (ANSWER[:9],)):
             other.parts, other.gate = parts, asyncio.Event()
             reply = await embed(gate)

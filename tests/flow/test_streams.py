@@ -11,6 +11,7 @@ import httpx
 import orjson
 import pytest
 
+from tests.support.faulty_gateway import QUICK
 from tests.support.gateway import (
     DEADLINE_S,
     Gateway,
@@ -241,7 +242,7 @@ async def test_before_the_first_event_an_error_is_a_status_and_after_it_an_event
         assert reply.headers["content-type"] == "application/json"
         assert reply.json()["error"]["type"] == "upstream_error"
     small, *others = configuration("", tmp_path)["tiers"]
-    small["timeouts"] = {"connect_s": 1, "first_byte_s": 0.5, "idle_s": 0.5}
+    small["timeouts"] = QUICK
     server = {"hold_s": 0.1}
     async with gateway(tmp_path / "b", server=server, tiers=[small, *others]) as gate:
         gate.provider.answers("model-small", Hangs())
